@@ -1,0 +1,78 @@
+"""What can go wrong, as the user reads it.
+
+An error class's docstring is its message: one line that says what happened, what stayed as it was and what to do.
+`exit_code` follows the contract: 1 refused or failed, 2 usage, 20 no such app.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+REFUSED = 1
+USAGE = 2
+NO_SUCH_APP = 20
+
+
+class PaasError(Exception):
+    """{text}"""
+
+    exit_code = REFUSED
+
+    def __init__(self, *args: str, **fields: object) -> None:
+        if args:
+            fields["text"] = args[0]
+        template = inspect.cleandoc(type(self).__doc__ or "{text}")
+        super().__init__(template.format(**fields))
+        self.fields = fields
+
+    @property
+    def lines(self) -> list[str]:
+        """The message, a list of lines without any prefix."""
+        return str(self).splitlines()
+
+
+class UsageError(PaasError):
+    """{text}"""
+
+    exit_code = USAGE
+
+
+class AppNotFound(PaasError):
+    """App {app} does not exist"""
+
+    exit_code = NO_SUCH_APP
+
+
+class AppNotSpecified(PaasError):
+    """Please specify an app to run the command on"""
+
+
+class InvalidAppName(PaasError):
+    """App name must begin with lowercase alphanumeric character, and may only contain lowercase alphanumerics, dots, and hyphens"""  # noqa: E501
+
+
+class NameTaken(PaasError):
+    """Name is already taken"""
+
+
+class NotDeployed(PaasError):
+    """App {app} has not been deployed"""
+
+
+class EngineUnavailable(PaasError):
+    """The Docker Engine at {address} does not answer ({reason}). Nothing was changed. Start it (systemctl start docker), then send the command again"""  # noqa: E501
+
+
+class EngineFailed(PaasError):
+    """The Docker Engine refused: {reason}"""
+
+
+class Cancelled(BaseException):
+    """The caller went away, pressed Ctrl-C, or the operation was cancelled.
+
+    A BaseException, so that no handler for ordinary errors can swallow it on its way to the clean-up.
+    """
+
+    def __init__(self, reason: str = "interrupted") -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,81 @@
+"""Ctrl-C, a dropped connection and operation:cancel, turned into one exception.
+
+A command process is interrupted by a signal or because the reader of its output went away. Before a deploy's
+switch that raises `Cancelled` in the main thread wherever it waits; inside `shielded()` it is only remembered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from paas.errors import Cancelled
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REASONS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "cancelled", signal.SIGHUP: "the connection was dropped"}
+
+_shields = 0
+_pending: str | None = None
+
+
+def install() -> None:
+    """Make the signals above raise `Cancelled` in the main thread."""
+    for number in SIGNALS:
+        signal.signal(number, _on_signal)
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    global _pending
+    reason = REASONS[signal.Signals(number)]
+    if _shields:
+        _pending = reason
+        return
+    raise Cancelled(reason)
+
+
+@contextlib.contextmanager
+def shielded() -> Iterator[None]:
+    """Finish what must not stop half-way: interruptions inside the block are remembered, not raised."""
+    global _shields
+    _shields += 1
+    try:
+        yield
+    finally:
+        _shields -= 1
+
+
+def pending() -> str | None:
+    """Why somebody wanted to interrupt a shielded block, None if nobody did."""
+    return _pending
+
+
+def watch(descriptors: list[int], on_message: Callable[[bytes], None] | None = None) -> None:
+    """Interrupt the main thread when a reader of `descriptors` goes away.
+
+    The first descriptor may be a socket on which the other side sends messages (`on_message`) and whose end of
+    file means that it is gone; of the others only a hang-up counts. Runs in a daemon thread until then.
+    """
+    threading.Thread(target=_watch, args=(descriptors, on_message), daemon=True).start()
+
+
+def _watch(descriptors: list[int], on_message: Callable[[bytes], None] | None) -> None:
+    poller = select.poll()
+    control = descriptors[0]
+    for descriptor in descriptors:
+        # Without POLLIN the kernel still reports POLLERR and POLLHUP: nobody will read what is written there.
+        poller.register(descriptor, select.POLLIN if descriptor == control else 0)
+    while True:
+        for descriptor, events in poller.poll():
+            if descriptor == control and events & select.POLLIN:
+                message = os.read(control, 4096)
+                if message:
+                    if on_message:
+                        on_message(message)
+                    continue
+            os.kill(os.getpid(), signal.SIGHUP)
+            return

@@ -1,0 +1,1 @@
+"""The nouns and their rules. Imports nothing of ours but `paas.errors`."""

@@ -1,0 +1,90 @@
+"""Image references, as ``docker pull`` takes them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from paas.errors import PaasError
+from paas.model.names import printable
+
+DEFAULT_REGISTRY = "docker.io"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]{1,5})?"
+_REFERENCE = re.compile(
+    rf"(?:(?P<host>{_HOST}|\[[0-9a-fA-F:]+\](?::[0-9]{{1,5}})?)/)?"
+    rf"(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+_ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+
+
+class ImageNotSpecified(PaasError):
+    """Please specify a docker image"""
+
+
+class InvalidImage(PaasError):
+    """Invalid docker image: {text}. Give it as docker pull takes it, for example registry.example.com/team/app:1.2"""
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """A parsed reference. `text` is as the user wrote it; `tag` and `digest` are None where not given.
+
+    An image id (``sha256:`` and 64 hex digits) is a reference without a repository.
+    """
+
+    text: str
+    host: str
+    path: str
+    tag: str | None
+    digest: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> ImageRef:
+        """Raises ImageNotSpecified for nothing, InvalidImage for what Docker would not take either."""
+        if not text:
+            raise ImageNotSpecified()
+        if _ID.fullmatch(text):
+            return cls(text, "", "", None, "sha256:" + text.removeprefix("sha256:"))
+        match = _REFERENCE.fullmatch(text)
+        if not match or len(text) > 512:
+            raise InvalidImage(text=printable(text))
+        host, path = match["host"] or "", match["path"]
+        if host and not ("." in host or ":" in host or host == "localhost"):
+            # docker: a first component without dot, colon or "localhost" belongs to the path.
+            if host != host.lower():
+                raise InvalidImage(text=printable(text))
+            host, path = "", f"{host}/{path}"
+        return cls(text, host, path, match["tag"], match["digest"])
+
+    @property
+    def is_id(self) -> bool:
+        """True for an image id, which can't be pulled."""
+        return not self.path
+
+    @property
+    def registry(self) -> str:
+        """The registry's host and port, ``docker.io`` where the name has none."""
+        return self.host or DEFAULT_REGISTRY
+
+    @property
+    def repository(self) -> str:
+        """Without tag and digest, as the engine lists it: ``quay.io/o/app``, ``nginx``."""
+        path = self.path
+        if self.host in ("docker.io", "index.docker.io"):
+            return path.removeprefix("library/")
+        return f"{self.host}/{path}" if self.host else path.removeprefix("library/")
+
+    @property
+    def name(self) -> str:
+        """``repository:tag`` or ``repository@digest``, with the tag that Docker would take (``latest``)."""
+        if self.is_id:
+            return str(self.digest)
+        if self.digest:
+            return f"{self.repository}@{self.digest}"
+        return f"{self.repository}:{self.tag or 'latest'}"
+
+    def __str__(self) -> str:
+        return self.text

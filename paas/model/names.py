@@ -1,0 +1,124 @@
+"""Names that come from users, parsed into types once, at the edge, and trusted inside."""
+
+from __future__ import annotations
+
+import re
+
+from paas.errors import AppNotSpecified, InvalidAppName, PaasError
+
+APP_NAME_LENGTH = 63
+_APP = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_PROCESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,63}")
+_CONFIG_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_BRANCH_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
+
+
+class InvalidBranch(PaasError):
+    """Invalid branch name: {name}. Use letters, digits, dots, dashes and slashes, as git check-ref-format does"""
+
+
+class InvalidKeyName(PaasError):
+    """Invalid key name: '{key}'"""
+
+
+class InvalidProcessType(PaasError):
+    """Invalid process type: {name}. Use letters, digits, dashes and underscores, 63 at the most"""
+
+
+class InvalidSshKeyName(PaasError):
+    """Invalid key name: {name}. Use letters, digits, dots, dashes, underscores and @, 64 at the most"""
+
+
+class AppName(str):
+    """``^[a-z0-9][a-z0-9.-]*$``, at most 63 characters, not ending like a repository (``.git``)."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> AppName:
+        """Raises AppNotSpecified for an empty text, InvalidAppName for one that is no name."""
+        if not text:
+            raise AppNotSpecified()
+        if not _APP.fullmatch(text) or len(text) > APP_NAME_LENGTH or ".." in text or text.endswith(".git"):
+            raise InvalidAppName()
+        return cls(text)
+
+    @classmethod
+    def from_repository_path(cls, path: str) -> AppName:
+        """``app``, ``app.git``, ``/app`` and ``env/app.git`` all name the app."""
+        parts = path.removeprefix("/").removesuffix("/").removesuffix(".git").split("/")
+        if len(parts) > 2 or not all(_APP.fullmatch(part) for part in parts):
+            raise InvalidAppName()
+        return cls.parse(parts[-1])
+
+
+class BranchName(str):
+    """A branch as git's check-ref-format allows it, without ``refs/heads/``, never starting with a dash."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> BranchName:
+        name = text.removeprefix("refs/heads/")
+        parts = name.split("/")
+        bad = (
+            not name
+            or name == "@"
+            or name.startswith("-")
+            or name.endswith(".")
+            or len(name) > 200
+            or _BRANCH_FORBIDDEN.search(name)
+            or any(not part or part.startswith(".") or part.endswith(".lock") for part in parts)
+        )
+        if bad:
+            raise InvalidBranch(name=printable(text))
+        return cls(name)
+
+    @property
+    def ref(self) -> str:
+        return f"refs/heads/{self}"
+
+
+class ProcessType(str):
+    """``web``, ``worker``, …: letters, digits, dashes and underscores."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> ProcessType:
+        if not _PROCESS_TYPE.fullmatch(text):
+            raise InvalidProcessType(name=printable(text))
+        return cls(text)
+
+
+class ConfigKey(str):
+    """The name of an environment variable."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> ConfigKey:
+        if not _CONFIG_KEY.fullmatch(text):
+            raise InvalidKeyName(key=printable(text))
+        return cls(text)
+
+
+class SshKeyName(str):
+    """The name under which a person's or a machine's public key is known."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> SshKeyName:
+        if not _KEY_NAME.fullmatch(text):
+            raise InvalidSshKeyName(name=printable(text))
+        return cls(text)
+
+
+def printable(text: str, limit: int = 120) -> str:
+    """`text` for a message: control characters escaped, never more than `limit` characters."""
+    clean = "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text[: limit + 1]
+    )
+    return clean if len(clean) <= limit else clean[:limit] + "…"

@@ -1,0 +1,116 @@
+"""Where things are and where paas listens: the environment contract, read once.
+
+Every name here is documented in docs/settings.md; the defaults are those of the contract table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT_INSTALL = Path("/var/lib/paas")
+
+
+@dataclass(frozen=True)
+class Listen:
+    """An address to listen on; `port` 0 to 65535, `host` empty for every interface."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Listen:
+        """Read ``host:port``, ``:port`` or ``[v6]:port``. Raises ValueError for anything else."""
+        host, separator, port = text.rpartition(":")
+        if not separator or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"{text!r} is not host:port")
+        return cls(host.strip("[]"), int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One installation: its root directory and its listeners (`ssh_listen` None means off)."""
+
+    root: Path
+    ssh_listen: Listen | None
+    http_listen: Listen
+    https_listen: Listen
+    domain: str
+    docker_host: str | None
+
+    @classmethod
+    def from_environment(cls, environ: dict[str, str] | None = None) -> Settings:
+        """Read PAAS_* and DOCKER_HOST. Raises ValueError naming the variable that can't be read."""
+        env = dict(os.environ) if environ is None else environ
+        root = Path(env["PAAS_ROOT"]) if env.get("PAAS_ROOT") else default_root(env)
+        installed = root == ROOT_INSTALL
+        web = (":80", ":443") if installed else ("127.0.0.1:8080", "127.0.0.1:8443")
+        ssh = env.get("PAAS_SSH_LISTEN") or "127.0.0.1:2222"
+        return cls(
+            root=root.absolute(),
+            ssh_listen=None if ssh == "off" else _listen("PAAS_SSH_LISTEN", ssh),
+            http_listen=_listen("PAAS_HTTP_LISTEN", env.get("PAAS_HTTP_LISTEN") or web[0]),
+            https_listen=_listen("PAAS_HTTPS_LISTEN", env.get("PAAS_HTTPS_LISTEN") or web[1]),
+            domain=env.get("PAAS_DOMAIN") or "localhost",
+            docker_host=env.get("DOCKER_HOST") or None,
+        )
+
+    @property
+    def root_id(self) -> str:
+        """Eight hex digits that name this root in image tags and networks, so that two installations
+        can share one engine."""
+        return hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
+
+    @property
+    def run_dir(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def socket_path(self) -> Path:
+        return self.run_dir / "paas.sock"
+
+    @property
+    def database_path(self) -> Path:
+        return self.root / "paas.db"
+
+    @property
+    def repositories_dir(self) -> Path:
+        return self.root / "repositories"
+
+    @property
+    def operations_dir(self) -> Path:
+        return self.root / "operations"
+
+    @property
+    def locks_dir(self) -> Path:
+        return self.root / "locks"
+
+    @property
+    def router_dir(self) -> Path:
+        return self.root / "router"
+
+
+def default_root(env: dict[str, str]) -> Path:
+    """/var/lib/paas for root, else paas below the user's state directory."""
+    if os.geteuid() == 0:
+        return ROOT_INSTALL
+    state = env.get("XDG_STATE_HOME") or str(Path(env.get("HOME", "/")) / ".local/state")
+    return Path(state) / "paas"
+
+
+def host_fqdn() -> str:
+    """The machine's full name, for installations that did not set PAAS_DOMAIN."""
+    return socket.getfqdn()
+
+
+def _listen(name: str, text: str) -> Listen:
+    try:
+        return Listen.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
