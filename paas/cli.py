@@ -1,14 +1,176 @@
-"""The Typer app: mounts the command groups, turns errors into messages and exit codes."""
+"""The Typer app: mounts the command groups, reads global flags, turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
+import functools
+import importlib
+import os
+import sys
+from typing import Any
+
+import typer
+
+from paas.commands import base
+from paas.commands.base import Command, Group
+from paas.commands.help import register_help, unknown_command
+from paas.console import Console
+from paas.deploy.session import Session
+from paas.errors import USAGE, Cancelled, PaasError, UsageError
 from paas.model.caller import Caller
+from paas.model.names import printable
+from paas.settings import Settings
+
+MODULES = (
+    "apps",
+    "config",
+    "git",
+    "git_transport",
+    "logs",
+    "meta",
+    "operations",
+    "ps",
+    "releases",
+    "run",
+    "ssh_keys",
+)
+INTERRUPTED = 130
+# What the parser raises for words it can't read; Typer carries its own copy of click in newer versions.
+ParseError: Any = typer.BadParameter.__base__
+GLOBAL_FLAGS = ("--quiet", "--trace", "--force")
+FROM_PUSH = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
+
+
+@functools.cache
+def groups() -> dict[str, Group]:
+    """All command groups by their word."""
+    found: dict[str, Group] = {}
+    for name in MODULES:
+        module = importlib.import_module(f"paas.commands.{name}")
+        for value in vars(module).values():
+            if isinstance(value, Group):
+                found[value.name] = value
+    register_help(found)
+    return dict(sorted(found.items()))
+
+
+@functools.cache
+def commands() -> dict[str, Command]:
+    """All commands by their whole name."""
+    return {command.name: command for group in groups().values() for command in group.commands}
+
+
+@functools.cache
+def parser(name: str) -> Any:
+    """The parser of one command, made by Typer from its function's signature."""
+    command = commands()[name]
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    settings = {"help_option_names": ["--help"], "max_content_width": 100}
+    if command.raw:
+        settings |= {"allow_interspersed_args": False, "ignore_unknown_options": False}
+    elif name.endswith(":report"):
+        settings |= {"ignore_unknown_options": True}
+    app.command(name, context_settings=settings)(command.function)
+    return typer.main.get_command(app)
 
 
 def warm() -> None:
-    """Import everything and build the command tree, so that a forked child starts at once."""
+    """Import everything and build the parsers, so that a forked child starts at once."""
+    for name in commands():
+        parser(name)
+    import docker.api.client  # noqa: F401
+    import dulwich.repo  # noqa: F401
+
+    import paas.engine.containers
+    import paas.engine.images
+    import paas.router.haproxy  # noqa: F401
 
 
 def main(words: list[str], caller: Caller) -> int:
     """Run one command in this process, print what it says, and return its exit code."""
-    raise SystemExit(f"not built yet: {words} {caller}")
+    console = Console()
+    try:
+        for name in FROM_PUSH:
+            if caller.door == "hook" and name in caller.environment:
+                os.environ[name] = caller.environment[name]
+        if caller.door == "hook" and len(caller.descriptors) >= 2:
+            out, err = (
+                os.fdopen(os.dup(item), "w", errors="backslashreplace") for item in caller.descriptors[:2]
+            )
+            console = Console(out, err)
+        name, rest, console.quiet = split(words)
+        base.begin(Session(Settings.from_environment(), caller, console))
+        return _run(name, rest, console)
+    except ParseError as error:
+        console.warn(_usage(error))
+        return USAGE
+    except PaasError as error:
+        for line in error.lines:
+            console.warn(line)
+        return error.exit_code
+    except ValueError as error:
+        if "PAAS_" not in str(error):
+            raise
+        console.warn(f"{error}. Nothing was done. Mend the setting, then try again")
+        return USAGE
+    except Cancelled as error:
+        console.deaf = console.deaf or error.reason != "cancelled"
+        console.warn(f"Cancelled ({error.reason})")
+        return INTERRUPTED
+
+
+def split(words: list[str]) -> tuple[str, list[str], bool]:
+    """Find the command's name among the global flags: (name, its words, quiet).
+
+    As in Dokku, flags before the name are global; `--app X` becomes the first word after the name; `--quiet` and
+    `--trace` count wherever they stand, but for commands that pass their words on.
+    """
+    rest = list(words)
+    before: list[str] = []
+    app: list[str] = []
+    while rest and rest[0].startswith("--"):
+        flag = rest.pop(0)
+        if flag == "--app" and rest:
+            app = [rest.pop(0)]
+        elif flag in ("--version", "--help"):
+            return flag.removeprefix("--"), rest, False
+        else:
+            before.append(flag)
+    name = rest.pop(0) if rest else "help"
+    if name == "-v":
+        name = "version"
+    command = commands().get(name)
+    if not (command and command.raw):
+        before += [word for word in rest if word in ("--quiet", "--trace")]
+        rest = [word for word in rest if word not in ("--quiet", "--trace")]
+        if not app and "--app" in rest[:-1]:
+            position = rest.index("--app")
+            app = [rest[position + 1]]
+            del rest[position : position + 2]
+    unknown = [flag for flag in before if flag not in GLOBAL_FLAGS]
+    if unknown:
+        raise UsageError(f"No such option: {printable(unknown[0])}")
+    force = ["--force"] if "--force" in before and _takes_force(name) else []
+    return name, [*force, *app, *rest], "--quiet" in before
+
+
+def _takes_force(name: str) -> bool:
+    return name in commands() and any("--force" in parameter.opts for parameter in parser(name).params)
+
+
+def _run(name: str, words: list[str], console: Console) -> int:
+    if name in groups() and name not in commands():
+        name = groups()[name].bare or f"{name}:help"
+    if name not in commands():
+        return unknown_command(name, console)
+    try:
+        code = parser(name).main(words, prog_name=f"paas {name}", standalone_mode=False)
+    finally:
+        console.end_live()
+    sys.stdout.flush()
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Any) -> str:
+    text = " ".join(printable(error.format_message(), 300).split()).rstrip(".")
+    name = error.ctx.info_name if error.ctx else None
+    return f"{text}. See {name} --help" if name else f"{text}. See paas help"

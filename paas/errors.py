@@ -48,7 +48,7 @@ class AppNotSpecified(PaasError):
 
 
 class InvalidAppName(PaasError):
-    """App name must begin with lowercase alphanumeric character, and may only contain lowercase alphanumerics, dots, and hyphens"""  # noqa: E501
+    """App name must begin with lowercase alphanumeric character, and may only contain lowercase alphanumerics, dots, and hyphens"""
 
 
 class NameTaken(PaasError):
@@ -60,7 +60,7 @@ class NotDeployed(PaasError):
 
 
 class EngineUnavailable(PaasError):
-    """The Docker Engine at {address} does not answer ({reason}). Nothing was changed. Start it (systemctl start docker), then send the command again"""  # noqa: E501
+    """The Docker Engine at {address} does not answer ({reason}). Nothing was changed. Start it (systemctl start docker), then send the command again"""
 
 
 class EngineFailed(PaasError):

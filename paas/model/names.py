@@ -119,6 +119,7 @@ class SshKeyName(str):
 def printable(text: str, limit: int = 120) -> str:
     """`text` for a message: control characters escaped, never more than `limit` characters."""
     clean = "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text[: limit + 1]
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in text[: limit + 1]
     )
     return clean if len(clean) <= limit else clean[:limit] + "…"

@@ -1,0 +1,118 @@
+"""The agent's loop: it waits for Docker's events and for commands' messages, and for the next container to be retired.
+
+At its start, and whenever the engine comes back, it undoes what killed operations left, starts what should run, and
+brings the router in step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from paas.agent.reconcile import moved, reconcile
+from paas.console import Console
+from paas.deploy.retire import prune_releases, retire
+from paas.deploy.session import Session
+from paas.engine.client import connect, engine_errors, patience
+from paas.engine.containers import LABEL_ROOT
+from paas.errors import PaasError
+from paas.model.caller import Caller
+from paas.settings import Settings
+
+RETRY_SECONDS = 0.5
+DRAIN_POLL_SECONDS = 0.2
+RETIRING_APPS_AT_ONCE = 4
+IDLE_SECONDS = 3600.0
+
+RETIRE = "retire"
+RECONCILE = "reconcile"
+STARTED = "start"
+
+Message = tuple[str, str]
+
+
+def new_session(settings: Settings) -> Session:
+    """A session of the agent; it speaks to nobody but the service's log."""
+    return Session(settings, Caller("agent", "host"), Console(out=sys.stderr, err=sys.stderr, quiet=True))
+
+
+def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Serve until the process is ended."""
+    inbox: queue.Queue[Message] = queue.Queue()
+    mailbox = _open_mailbox(settings)
+    threading.Thread(target=_read_mailbox, args=(mailbox, inbox), daemon=True).start()
+    threading.Thread(target=_read_events, args=(settings, inbox), daemon=True).start()
+    session = new_session(settings)
+    on_ready()
+    pool = ThreadPoolExecutor(RETIRING_APPS_AT_ONCE)
+    retiring: dict[int, Future[None]] = {}
+    while True:
+        waiting = {item.app_id for item in session.releases.retirements()}
+        for app_id in waiting:
+            if app_id not in retiring or retiring[app_id].done():
+                retiring[app_id] = pool.submit(_retire_app, settings, app_id)
+        with contextlib.suppress(queue.Empty):
+            kind, subject = inbox.get(timeout=RETRY_SECONDS if waiting else IDLE_SECONDS)
+            with _reported():
+                if kind == RECONCILE:
+                    reconcile(session)
+                elif kind == STARTED:
+                    moved(session, subject)
+
+
+def _retire_app(settings: Settings, app_id: int) -> None:
+    """Retire what the app has waiting, then forget releases beyond those that are kept."""
+    with _reported():
+        session = new_session(settings)
+        while waiting := session.releases.retirements(app_id):
+            if not all(list(map(partial(retire, session), waiting))):
+                time.sleep(DRAIN_POLL_SECONDS)
+        app = session.apps.by_id(app_id)
+        if app:
+            prune_releases(session, app)
+        session.database.close()
+
+
+@contextlib.contextmanager
+def _reported():  # type: ignore[no-untyped-def]
+    """What fails is said in the service's log and tried again at the next event; the agent goes on."""
+    try:
+        yield
+    except PaasError as error:
+        print(f"agent: {error}", file=sys.stderr, flush=True)
+
+
+def _open_mailbox(settings: Settings) -> socket.socket:
+    path = settings.run_dir / "agent.sock"
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    mailbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    mailbox.bind(str(path))
+    path.chmod(0o600)
+    return mailbox
+
+
+def _read_mailbox(mailbox: socket.socket, inbox: queue.Queue[Message]) -> None:
+    while True:
+        inbox.put((mailbox.recv(64).decode("ascii", "replace"), ""))
+
+
+def _read_events(settings: Settings, inbox: queue.Queue[Message]) -> None:
+    filters = {"type": "container", "event": STARTED, "label": f"{LABEL_ROOT}={settings.root}"}
+    while True:
+        with contextlib.suppress(PaasError), engine_errors():
+            api = connect(settings.docker_host)
+            with patience(api):
+                events = api.events(filters=filters, decode=True)
+            # After this every start is told, so nothing can slip between the look around and the listening.
+            inbox.put((RECONCILE, ""))
+            for event in events:
+                inbox.put((STARTED, str(event["id"])))
+        time.sleep(RETRY_SECONDS)

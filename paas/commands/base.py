@@ -1,0 +1,100 @@
+"""What all command groups share: registration, the session, arguments that mean the same everywhere."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+
+from paas.deploy.session import Session
+from paas.errors import AppNotSpecified, PaasError, UsageError
+from paas.store.apps import App
+
+AppArgument = Annotated[str, typer.Argument(metavar="APP", show_default=False, help="The app's name")]
+FormatOption = Annotated[str, typer.Option("--format", metavar="FORMAT", help="stdout or json")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask")]
+NumberOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="How many")]
+
+
+class InvalidFormat(PaasError):
+    """Format must be "stdout" or "json": "{given}\""""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its whole name (``apps:create``), the function behind it, and how its words are read.
+
+    `raw` commands take the words after their own as they are, options included. `hidden` ones are not listed.
+    """
+
+    name: str
+    function: Callable[..., object]
+    raw: bool = False
+    hidden: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring: what help prints."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0].rstrip(".")
+
+
+@dataclass
+class Group:
+    """Commands that begin with the same word. `bare` is what the word alone does, help where it is None."""
+
+    name: str
+    summary: str
+    bare: str | None = None
+    commands: list[Command] = field(default_factory=list)
+
+    def command(
+        self, name: str, *aliases: str, raw: bool = False, hidden: bool = False
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register a function as ``GROUP:name`` (or as the whole name when it starts with a colon)."""
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            for position, item in enumerate((name, *aliases)):
+                whole = item[1:] if item.startswith(":") else f"{self.name}:{item}"
+                self.commands.append(Command(whole, function, raw, hidden or position > 0))
+            return function
+
+        return register
+
+
+_session: Session | None = None
+
+
+def begin(session: Session) -> None:
+    """Set the session of the command that this process runs."""
+    global _session
+    _session = session
+
+
+def session() -> Session:
+    """The session of the command that this process runs."""
+    assert _session is not None  # noqa: S101 - cli.main began it
+    return _session
+
+
+def the_app(name: str) -> App:
+    """The app of an APP argument. Raises AppNotSpecified or AppNotFound (20)."""
+    if not name:
+        raise AppNotSpecified()
+    return session().apps.get(name)
+
+
+def wants_json(given: str) -> bool:
+    """Read a --format. Raises InvalidFormat."""
+    if given not in ("stdout", "text", "json"):
+        raise InvalidFormat(given=given)
+    return given == "json"
+
+
+def no_more(words: Iterable[str]) -> None:
+    """Refuse arguments that a command has no use for."""
+    extra = list(words)
+    if extra:
+        raise UsageError(f"Unexpected argument(s): {' '.join(extra)}")

@@ -1,0 +1,176 @@
+"""config:* — environment variables of an app or, with --global, of all apps."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from paas.commands.base import FormatOption, Group, session, the_app, wants_json
+from paas.deploy import pipeline
+from paas.errors import REFUSED, PaasError
+from paas.model.names import ConfigKey, printable
+from paas.model.operation import MASK
+from paas.store.config import Config
+from paas.store.properties import GLOBAL
+
+group = Group("config", "Manage global and app-specific config vars", bare="config:show")
+
+GlobalOption = Annotated[bool, typer.Option("--global", help="The variables that all apps get")]
+NoRestartOption = Annotated[
+    bool, typer.Option("--no-restart", help="Store only; used from the next release on")
+]
+EncodedOption = Annotated[bool, typer.Option("--encoded", help="The values are base64")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="APP KEY…", show_default=False)]
+
+
+class NoPairs(PaasError):
+    """At least one env pair must be given"""
+
+
+class InvalidPair(PaasError):
+    """Invalid env pair: {text}"""
+
+
+class InvalidBase64(PaasError):
+    """The value for key '{key}' is not base64. Nothing was changed"""
+
+
+class NoKeys(PaasError):
+    """At least one key must be given"""
+
+
+class KeyExpected(PaasError):
+    """Expected: key"""
+
+
+def _scope(words: list[str] | None, everywhere: bool) -> tuple[Config, str, list[str]]:
+    """The variables that are meant, the scope's name, and the words left over."""
+    rest = list(words or [])
+    if everywhere:
+        return Config(session().database, GLOBAL), "global", rest
+    app = the_app(rest[0] if rest else "")
+    return Config(session().database, app.id), app.name, rest[1:]
+
+
+@group.command("show")
+def show(
+    words: Words = None,
+    everywhere: GlobalOption = False,
+    merged: Annotated[bool, typer.Option("--merged", help="With the global ones")] = False,
+    show_format: FormatOption = "stdout",
+) -> None:
+    """Show the variables of an app."""
+    config, name, _ = _scope(words, everywhere)
+    values = config.merged() if merged else config.all()
+    if wants_json(show_format):
+        session().console.json(values)
+        return
+    session().console.header(f"{name} env vars")
+    _print_values(values)
+    if not values:
+        session().console.print()
+
+
+def _print_values(values: dict[str, str], indent: str = "") -> None:
+    width = max(map(len, values), default=0) + 1
+    for key, value in sorted(values.items()):
+        session().console.print(f"{indent}{(key + ':').ljust(width)}  {value}")
+
+
+@group.command("get")
+def get(
+    words: Words = None,
+    everywhere: GlobalOption = False,
+    quoted: Annotated[bool, typer.Option("--quoted", help="Quote for a shell")] = False,
+) -> int:
+    """Print one value; exit 1 without output where it is not set."""
+    config, _, keys = _scope(words, everywhere)
+    if not keys:
+        raise KeyExpected()
+    if len(keys) > 1:
+        raise PaasError(f"Unexpected argument(s): [{' '.join(keys[1:])}]")
+    value = config.get(keys[0])
+    if value is None:
+        return REFUSED
+    session().console.print("'" + value.replace("'", "'\\''") + "'" if quoted else value)
+    return 0
+
+
+@group.command("keys")
+def keys(words: Words = None, everywhere: GlobalOption = False) -> None:
+    """List the names of the variables."""
+    for key in _scope(words, everywhere)[0].keys():
+        session().console.print(key)
+
+
+@group.command("set")
+def set_values(
+    words: Words = None,
+    everywhere: GlobalOption = False,
+    no_restart: NoRestartOption = False,
+    encoded: EncodedOption = False,
+) -> None:
+    """Set variables; a running app gets a new release with them, or keeps the old ones when that fails."""
+    config, name, pairs = _scope(words, everywhere)
+    if not pairs:
+        raise NoPairs()
+    values = dict(_pair(text, encoded) for text in pairs)
+    session().console.step("Setting config vars")
+    _print_values(values, indent=" " * 7)
+    if everywhere:
+        config.replace(config.all() | values)
+        return
+    masked = " ".join(f"{key}={MASK}" for key in values)
+    pipeline.change_config(
+        session(), the_app(name), "config:set", masked, lambda old: old.update(values), not no_restart
+    )
+
+
+def _pair(text: str, encoded: bool) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise InvalidPair(text=printable(text))
+    ConfigKey.parse(key)
+    if "\0" in value:
+        raise InvalidPair(text=f"{key}=… (it holds a NUL byte)")
+    return key, _decode(key, value) if encoded else value
+
+
+def _decode(key: str, value: str) -> str:
+    import base64
+    import binascii
+
+    try:
+        return base64.b64decode(value, validate=True).decode("utf-8", "surrogateescape")
+    except (binascii.Error, ValueError):
+        raise InvalidBase64(key=key) from None
+
+
+@group.command("unset")
+def unset(words: Words = None, everywhere: GlobalOption = False, no_restart: NoRestartOption = False) -> None:
+    """Remove variables."""
+    config, name, names = _scope(words, everywhere)
+    if not names:
+        raise NoKeys()
+    known = set(config.keys())
+    for key in names:
+        ConfigKey.parse(key)
+        if key in known:
+            session().console.step(f"Unsetting {key}")
+        else:
+            session().console.step(f"Skipping {key}, it is not set in the environment")
+
+    def remove(values: dict[str, str]) -> None:
+        for key in names:
+            values.pop(key, None)
+
+    if everywhere:
+        values = config.all()
+        remove(values)
+        config.replace(values)
+        return
+    if known & set(names):
+        words_only = shlex.join(names)
+        pipeline.change_config(session(), the_app(name), "config:unset", words_only, remove, not no_restart)

@@ -1,0 +1,103 @@
+"""What git itself asks for: the transport commands of a push or fetch, and the hook that deploys."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from paas.commands.base import Group, session
+from paas.deploy import pipeline
+from paas.deploy.source import DEFAULT_BRANCH, deploy_branch
+from paas.errors import AppNotFound, NameTaken, PaasError
+from paas.gateway.git_transport import Service, run_git_service
+from paas.model.names import AppName, BranchName, printable
+from paas.store.apps import App
+
+group = Group("git-transport", "What git asks for")
+
+ZERO = "0" * 40
+PathArgument = Annotated[str, typer.Argument(metavar="PATH")]
+# Either is what people call their main branch; the first one that is pushed stays the deploy branch.
+USUAL_BRANCHES = ("master", "main")
+
+
+class DeletionRefused(PaasError):
+    """{branch} is the deploy branch of {app} and can't be deleted. Nothing was changed. Choose another one first: git:set {app} deploy-branch NAME"""
+
+
+@group.command(":git-receive-pack", hidden=True)
+def receive_pack(path: PathArgument) -> int:
+    """Take a push; an app that does not exist is made."""
+    name = AppName.from_repository_path(path)
+    app = session().apps.find(name)
+    if app is None:
+        try:
+            app = session().apps.create(name)
+        except NameTaken:  # by another push at the same moment
+            app = session().apps.get(name)
+    return _serve("git-receive-pack", app)
+
+
+@group.command(":git-upload-pack", hidden=True)
+def upload_pack(path: PathArgument) -> int:
+    """Answer a fetch or clone."""
+    name = AppName.from_repository_path(path)
+    app = session().apps.find(name)
+    if app is None:
+        raise AppNotFound(app=name)
+    return _serve("git-upload-pack", app)
+
+
+def _serve(service: Service, app: App) -> int:
+    repository = session().repository(app)
+    repository.create(deploy_branch(session(), app))
+    return run_git_service(session().settings, service, repository.path, session().caller)
+
+
+@group.command(":git-hook", hidden=True)
+def hook(name: PathArgument) -> None:
+    """Deploy what a push brings; called by hooks/pre-receive with the refs on standard input."""
+    app = session().apps.get(AppName.parse(name))
+    for line in sys.stdin.read().splitlines():
+        old, new, ref = line.split(" ", 2)
+        _receive(app, old, new, ref)
+
+
+def _receive(app: App, old: str, new: str, ref: str) -> None:
+    console = session().console
+    branch = _deploy_branch(app, ref)
+    if ref not in (f"refs/heads/{branch}", f"refs/tags/{branch}"):
+        if new != ZERO:
+            _tell_how_to_deploy(app, ref, branch)
+        return
+    if new == ZERO:
+        raise DeletionRefused(branch=branch, app=app.name)
+    commit = session().repository(app).resolve(new)
+    if commit is None:
+        raise PaasError(
+            f"{printable(ref)} is no commit. Nothing was deployed. Push a branch or a tag of a commit"
+        )
+    pipeline.deploy_pushed(session(), app, commit, branch)
+    if session().properties.get(app.id, "git", "deploy-branch") != branch:
+        console.step(f"Set {branch} as deploy-branch")
+        session().properties.set(app.id, "git", "deploy-branch", branch)
+        session().repository(app).set_head(branch)
+
+
+def _deploy_branch(app: App, ref: str) -> BranchName:
+    """The app's deploy branch; while none is set and nothing was deployed, master and main both are."""
+    branch = deploy_branch(session(), app)
+    pushed = ref.removeprefix("refs/heads/")
+    chosen = session().properties.computed(app.id, "git", "deploy-branch")
+    first = not chosen and session().repository(app).resolve(f"refs/heads/{DEFAULT_BRANCH}") is None
+    return BranchName(pushed) if first and pushed in USUAL_BRANCHES else branch
+
+
+def _tell_how_to_deploy(app: App, ref: str, branch: str) -> None:
+    name = printable(ref.removeprefix("refs/heads/"))
+    console = session().console
+    console.step(f"Stored {name}, not deployed: the deploy branch of {app.name} is {branch}")
+    console.detail(f"Deploy it with: git push <remote> {name}:{branch}")
+    console.detail(f"or make it the deploy branch, then push again: git:set {app.name} deploy-branch {name}")

@@ -1,0 +1,166 @@
+"""ps:* — an app's processes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
+from paas.commands.report import Flags, report
+from paas.deploy import pipeline
+from paas.errors import PaasError
+from paas.model.names import ProcessType, printable
+from paas.store.apps import App
+
+group = Group("ps", "Manage app processes")
+
+MAX_COUNT = 1000
+Counts = Annotated[list[str] | None, typer.Argument(metavar="TYPE=COUNT…", show_default=False)]
+TypeArgument = Annotated[
+    str, typer.Argument(metavar="TYPE", show_default=False, help="Only this process type")
+]
+
+
+class MissingCount(PaasError):
+    """Missing count for process type {kind}"""
+
+
+class InvalidCount(PaasError):
+    """Invalid count for process type {kind}"""
+
+
+class NotScalable(PaasError):
+    """{kind} is not a valid process name to scale up"""
+
+
+@group.command("scale")
+def scale(app: AppArgument = "", counts: Counts = None, show_format: FormatOption = "stdout") -> None:
+    """Show or set how many processes of each type run."""
+    found = the_app(app)
+    console = session().console
+    if not counts:
+        _show_scale(found, wants_json(show_format))
+        return
+    wanted = dict(_count(text) for text in counts)
+    if found.deployed:
+        known = session().releases.current(found).manifest.processes
+        for kind, count in wanted.items():
+            if count and kind not in known:
+                raise NotScalable(kind=kind)
+    shown = " ".join(f"{kind}={count}" for kind, count in wanted.items())
+    console.step(f"Scaling {found.name} processes: {shown}")
+    pipeline.scale(session(), found, wanted)
+
+
+def _show_scale(app: App, as_json: bool) -> None:
+    console = session().console
+    formation = session().apps.formation(app)
+    if as_json:
+        console.json([{"process_type": kind, "quantity": count} for kind, count in formation.items()])
+        return
+    console.step_header(f"Scaling for {app.name}")
+    if not console.quiet:
+        console.print("proctype: qty")
+        console.print("--------: ---")
+    for kind, count in formation.items():
+        console.print(f"{kind + ':':<5} {count}")
+
+
+def _count(text: str) -> tuple[ProcessType, int]:
+    name, separator, number = text.partition("=")
+    kind = ProcessType.parse(name)
+    if not separator or not number:
+        raise MissingCount(kind=kind)
+    if not number.isdigit() or int(number) > MAX_COUNT:
+        raise InvalidCount(kind=printable(name))
+    return kind, int(number)
+
+
+def _deployed(app: str) -> App | None:
+    """The app, or None with a warning where there is nothing to act on: Dokku exits 0 then."""
+    found = the_app(app)
+    if not found.deployed:
+        session().console.warn(f"App {found.name} has not been deployed")
+        return None
+    return found
+
+
+@group.command("restart")
+def restart(app: AppArgument = "", process_type: TypeArgument = "") -> None:
+    """Replace an app's processes by new ones without losing a request."""
+    found = _deployed(app)
+    if found:
+        kind = ProcessType.parse(process_type) if process_type else None
+        if kind and kind not in session().releases.current(found).manifest.processes:
+            raise PaasError(f"App {found.name} has no process type {kind}. See ps:scale {found.name}")
+        pipeline.restart(session(), found, "ps:restart", kind)
+
+
+@group.command("stop")
+def stop(app: AppArgument = "") -> None:
+    """Stop an app's processes until ps:start."""
+    found = _deployed(app)
+    if found:
+        session().console.step(f"Stopping {found.name}")
+        pipeline.stop(session(), found)
+
+
+@group.command("start")
+def start(app: AppArgument = "") -> None:
+    """Start a stopped app."""
+    found = _deployed(app)
+    if found is None:
+        return
+    if not found.stopped:
+        session().console.warn(f"App {found.name} already running")
+        return
+    pipeline.restart(session(), found, "ps:start")
+
+
+@group.command("rebuild")
+def rebuild(app: AppArgument = "") -> None:
+    """Build and release the deploy branch's newest commit again."""
+    found = _deployed(app)
+    if found:
+        pipeline.rebuild(session(), found)
+
+
+@group.command("report")
+def ps_report(
+    words: Annotated[list[str] | None, typer.Argument(metavar="[APP] [--flag]", show_default=False)] = None,
+    show_format: FormatOption = "stdout",
+) -> None:
+    """Show what runs."""
+    report("ps", words or [], _flags, legacy=True, show_format=show_format)
+
+
+def _flags(app: App) -> Flags:
+    processes = session().releases.processes(app.id)
+    states = {item.name: session().containers.find(item.container_id) for item in processes}
+    running = [state is not None and state.running for state in states.values()]
+    mixed = "mixed" if any(running) and not all(running) else str(bool(running) and all(running)).lower()
+    flags = {
+        "--deployed": str(app.deployed).lower(),
+        "--processes": str(len(processes)),
+        "--ps-can-scale": "true",
+        "--restore": str(not app.stopped).lower(),
+        "--running": mixed,
+    }
+    for item in processes:
+        state = states[item.name]
+        flags[f"--status-{item.name}"] = (
+            f"{state.status if state else 'missing'} (CID: {item.container_id[:11]})"
+        )
+    for key, default in (
+        ("procfile-path", "Procfile"),
+        ("restart-policy", "on-failure:10"),
+        ("skip-deploy", "false"),
+        ("stop-timeout-seconds", "30"),
+    ):
+        flags[f"--ps-{key}"] = session().properties.get(app.id, "ps", key)
+        flags[f"--ps-global-{key}"] = session().properties.get(0, "ps", key)
+        flags[f"--ps-computed-{key}"] = session().properties.computed(app.id, "ps", key, default)
+    for key in ("start-cmd", "dockerfile-start-cmd"):
+        flags[f"--ps-{key}"] = flags[f"--ps-computed-{key}"] = session().properties.get(app.id, "ps", key)
+    return flags

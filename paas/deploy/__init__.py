@@ -1,0 +1,1 @@
+"""How source becomes a running release: source, build, manifest, release, rollout; pipeline.py calls them."""

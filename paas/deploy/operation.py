@@ -1,0 +1,130 @@
+"""Every change is an operation: recorded, logged, one at a time per app, and undone when it is interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+from paas import interrupts
+from paas.console import HEADLINE, WARNING
+from paas.deploy.recovery import recover
+from paas.deploy.session import Session
+from paas.errors import Cancelled, PaasError
+from paas.model.operation import Operation
+from paas.store.apps import App
+from paas.store.locks import FileLock, app_lock
+from paas.store.operations import alive, process_start
+
+
+class AppBusy(PaasError):
+    """{app} is being changed by {holder}. Nothing was changed. Send the command again without --no-wait to take its turn"""
+
+
+@contextlib.contextmanager
+def operation(
+    session: Session, app: App, kind: str, words: str = "", wait: bool = True
+) -> Iterator[RunningOperation]:
+    """Hold the app's lock and record what happens in the block. `words` must not hold secrets.
+
+    Raises AppBusy when another operation has the lock and `wait` is false.
+    """
+    record = session.operations.start(app, kind, words, session.caller)
+    console = session.console
+    with session.operations.log_path(record.id).open("ab") as log:
+        console.log = log
+        lock = app_lock(session.settings, app.id)
+        running = RunningOperation(session, app, record, lock)
+        try:
+            _take_turn(session, app, record, lock, wait)
+            recover(session, app, record.id)
+            session.operations.run(record.id)
+            yield running
+        except Cancelled as cancelled:
+            session.operations.finish(record.id, "cancelled", cancelled.reason)
+            _log(session, f"{WARNING}Cancelled: {cancelled.reason}")
+            raise
+        except PaasError as error:
+            session.operations.finish(record.id, "failed", str(error))
+            _log(session, "\n".join(f"{WARNING}{line}" for line in error.lines))
+            raise
+        except BaseException as error:
+            session.operations.finish(record.id, "failed", f"internal error: {type(error).__name__}")
+            raise
+        else:
+            session.operations.finish(record.id, "succeeded")
+        finally:
+            console.log = None
+            lock.release()
+
+
+class RunningOperation:
+    """The operation that this process performs, or, in a hook, the one that its parent began."""
+
+    def __init__(self, session: Session, app: App, record: Operation, lock: FileLock) -> None:
+        self.session = session
+        self.app = app
+        self.record = record
+        self.lock = lock
+        self.started = time.monotonic()
+
+    @property
+    def id(self) -> int:
+        return self.record.id
+
+
+@contextlib.contextmanager
+def adopted_operation(
+    session: Session, app: App, operation_id: int, lock: FileLock
+) -> Iterator[RunningOperation]:
+    """Go on with the operation that the parent command of this hook recorded; the parent ends it."""
+    record = session.operations.get(operation_id)
+    session.database.execute(
+        "UPDATE operations SET pid = ?, pid_started = ? WHERE id = ?",
+        (os.getpid(), process_start(os.getpid()), operation_id),
+    )
+    with session.operations.log_path(operation_id).open("ab") as log:
+        session.console.log = log
+        try:
+            yield RunningOperation(session, app, record, lock)
+        except PaasError as error:
+            session.database.execute(
+                "UPDATE operations SET message = ? WHERE id = ?", (str(error), operation_id)
+            )
+            raise
+        finally:
+            session.console.log = None
+
+
+def _take_turn(session: Session, app: App, record: Operation, lock: FileLock, wait: bool) -> None:
+    if lock.try_acquire():
+        return
+    holder = _holder(session, app, record)
+    if not wait:
+        raise AppBusy(app=app.name, holder=holder)
+    session.console.step(f"Waiting for {holder}")
+    lock.acquire()
+
+
+def _holder(session: Session, app: App, record: Operation) -> str:
+    for other in session.operations.open(app.id):
+        if other.id != record.id and other.status == "running" and alive(other):
+            seconds = max(0, round(time.time() - (other.started_at or other.created_at)))
+            return f"operation #{other.id} ({other.kind} by {other.caller}, running for {seconds} s)"
+    return "another operation"
+
+
+def _log(session: Session, text: str) -> None:
+    if session.console.log is not None:
+        session.console.log.write(f"{text}\n".encode("utf-8", "replace"))
+        session.console.log.flush()
+
+
+def announce(session: Session, urls: list[str]) -> None:
+    """The end of every deploy. Clients wait for the words ``Application deployed``."""
+    session.console.print(f"{HEADLINE}Application deployed:")
+    for url in urls:
+        session.console.detail(url)
+    if interrupts.pending():
+        session.console.warn("The deploy had switched already when it was cancelled, so it was finished")

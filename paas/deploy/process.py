@@ -1,0 +1,120 @@
+"""How a process of an app is described to the engine: command, environment, labels, name."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+
+from paas.deploy.session import Session
+from paas.engine.containers import (
+    LABEL_APP,
+    LABEL_OPERATION,
+    LABEL_PROCESS,
+    LABEL_RELEASE,
+    LABEL_ROOT,
+    LABEL_TYPE,
+    ContainerSpec,
+)
+from paas.engine.images import Image
+from paas.errors import PaasError
+from paas.model.names import ProcessType
+from paas.model.release import WEB, Release
+from paas.store.apps import App
+from paas.store.config import Config
+from paas.store.properties import GLOBAL
+
+REGISTRY_KEYS = tuple(
+    f"APTIBLE_PRIVATE_REGISTRY_{part}" for part in ("HOST", "USERNAME", "PASSWORD", "EMAIL")
+)
+
+
+class UnreadableCommand(PaasError):
+    """The command of {process_type} has an unclosed quote: {command}. Nothing was changed"""
+
+
+def command_words(line: str, image: Image, process_type: str) -> tuple[str, ...]:
+    """A command line as the image runs it: split into words for an ENTRYPOINT, else by /bin/sh.
+
+    (Aptible's rule; Dokku's images without ENTRYPOINT go through a shell too.)
+    """
+    if not image.entrypoint:
+        return ("/bin/sh", "-c", line)
+    try:
+        return tuple(shlex.split(line))
+    except ValueError:
+        raise UnreadableCommand(process_type=process_type, command=line) from None
+
+
+def labels(session: Session, app: App, process_type: str, operation_id: int | None = None) -> dict[str, str]:
+    """What marks a container as ours."""
+    found = {LABEL_ROOT: str(session.settings.root), LABEL_APP: str(app.name), LABEL_TYPE: process_type}
+    if operation_id is not None:
+        found[LABEL_OPERATION] = str(operation_id)
+    return found
+
+
+def environment(session: Session, config: dict[str, str], commit: str | None) -> dict[str, str]:
+    """Global config under the release's own, without what only the platform may know."""
+    values = Config(session.database, GLOBAL).all() | config
+    for key in REGISTRY_KEYS:
+        values.pop(key, None)
+    return ({"GIT_REV": commit} if commit else {}) | values
+
+
+def process_spec(
+    session: Session,
+    app: App,
+    release: Release,
+    image: Image,
+    process_type: ProcessType,
+    number: int,
+    operation_id: int,
+) -> ContainerSpec:
+    """One process of a release."""
+    line = release.manifest.processes[process_type]
+    name = f"{process_type}.{number}"
+    values = environment(session, release.config, release.commit) | {"DYNO": name}
+    publish = None
+    if process_type == WEB:
+        values["PORT"] = str(release.manifest.port)
+        if session.router.publishes_ports:
+            publish = release.manifest.port
+    return ContainerSpec(
+        name=f"{app.name}.{name}.{release.label}-{secrets.token_hex(3)}",
+        image=release.image_tag,
+        labels=labels(session, app, process_type, operation_id)
+        | {LABEL_RELEASE: str(release.number), LABEL_PROCESS: name},
+        environment=values,
+        network=session.network,
+        command=command_words(line, image, process_type) if line is not None else None,
+        publish=publish,
+        restart=True,
+    )
+
+
+def one_off_spec(
+    session: Session,
+    app: App,
+    image_tag: str,
+    image: Image,
+    config: dict[str, str],
+    commit: str | None,
+    process_type: str,
+    command: tuple[str, ...],
+    operation_id: int | None = None,
+    tty: bool = False,
+    stdin: bool = False,
+) -> ContainerSpec:
+    """A throw-away container of an image: release commands and `run`."""
+    mark = secrets.token_hex(3)
+    values = environment(session, config, commit) | {"DYNO": f"{process_type}.{mark}"}
+    return ContainerSpec(
+        name=f"{app.name}.{process_type}.{mark}",
+        image=image_tag,
+        labels=labels(session, app, process_type, operation_id),
+        environment=values,
+        network=session.network,
+        command=command,
+        tty=tty,
+        stdin=stdin,
+    )

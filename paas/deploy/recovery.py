@@ -1,0 +1,39 @@
+"""Undoing what a killed operation left behind: done by the next command on the app, or by the agent at start."""
+
+from __future__ import annotations
+
+from paas.deploy.session import Session
+from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
+from paas.store.apps import App
+from paas.store.operations import alive
+
+INTERRUPTED = "the process was killed; what it had begun was undone"
+
+
+def recover(session: Session, app: App, except_operation: int | None = None) -> bool:
+    """End the app's dead operations and remove what they made. The caller holds the app's lock.
+
+    Returns whether there was anything to undo.
+    """
+    dead = [
+        record
+        for record in session.operations.open(app.id)
+        if record.id != except_operation and not alive(record)
+    ]
+    if not dead:
+        return False
+    known = {process.container_id for process in session.releases.processes(app.id)}
+    known |= {item.container_id for item in session.releases.retirements(app.id)}
+    for record in dead:
+        labels = {LABEL_ROOT: str(session.settings.root), LABEL_OPERATION: str(record.id)}
+        for container_id in session.containers.ids(labels):
+            if container_id not in known:
+                session.containers.remove(container_id)
+        current = session.releases.find(app.id, app.current_release)
+        done = current is not None and current.operation_id == record.id
+        session.operations.finish(record.id, "succeeded" if done else "failed", "" if done else INTERRUPTED)
+    for release in session.releases.pending(app.id):
+        session.images.untag(release.image_tag)
+        session.releases.fail(app.id, release.number)
+    session.router.apply(session.routes())
+    return True

@@ -1,0 +1,61 @@
+"""After the switch: old containers drain, get SIGTERM, then go; old releases' images go with them."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from paas.deploy.session import Session
+from paas.errors import PaasError
+from paas.store.apps import App
+from paas.store.releases import Retirement
+
+DRAIN_POLL_SECONDS = 0.2
+DEFAULT_DRAIN_SECONDS = 60
+DEFAULT_STOP_SECONDS = 30
+KEPT_RELEASES = 10
+
+
+def drain_seconds(session: Session, app: App) -> int:
+    """How long requests in flight may take after the switch (checks:set wait-to-retire)."""
+    return int(session.properties.computed(app.id, "checks", "wait-to-retire", str(DEFAULT_DRAIN_SECONDS)))
+
+
+def stop_seconds(session: Session, app_id: int) -> int:
+    """The grace between SIGTERM and SIGKILL (ps:set stop-timeout-seconds)."""
+    return int(session.properties.computed(app_id, "ps", "stop-timeout-seconds", str(DEFAULT_STOP_SECONDS)))
+
+
+def retire(session: Session, item: Retirement) -> bool:
+    """Stop and remove a container if it is drained or due. Returns whether it is gone."""
+    if time.time() < item.due_at and not session.router.drained(item.slot, item.server):
+        return False
+    session.router.remove(item.slot, item.server)
+    session.containers.stop(item.container_id, stop_seconds(session, item.app_id))
+    session.containers.remove(item.container_id)
+    session.releases.retired(item.container_id)
+    return True
+
+
+def retire_now(session: Session, app: App) -> None:
+    """Retire in this process, for when no agent runs to do it."""
+    while waiting := session.releases.retirements(app.id):
+        if not all(list(map(partial(retire, session), waiting))):
+            time.sleep(DRAIN_POLL_SECONDS)
+
+
+def prune_releases(session: Session, app: App) -> None:
+    """Forget all but the newest successful releases, and the names that kept their images."""
+    releases = session.releases.all(app)
+    kept = [item for item in releases if item.status == "succeeded"][:KEPT_RELEASES]
+    numbers = {item.number for item in kept} | {app.current_release}
+    tags = {item.image_tag for item in releases if item.number in numbers or item.status == "pending"}
+    for release in releases:
+        if release.number in numbers or release.status == "pending":
+            continue
+        if release.image_tag not in tags:
+            try:
+                session.images.untag(release.image_tag)
+            except PaasError:
+                continue
+        session.releases.forget(app.id, release.number)

@@ -1,0 +1,228 @@
+"""From a release to serving processes: start the new ones, check them, switch the router, commit, retire the old ones.
+
+A failure before the commit removes what was started and leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from paas import interrupts
+from paas.deploy import health
+from paas.deploy.process import process_spec
+from paas.deploy.retire import drain_seconds, prune_releases, retire_now
+from paas.deploy.session import Session
+from paas.engine.client import connect
+from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT, Containers
+from paas.engine.images import Image
+from paas.errors import PaasError
+from paas.model.names import ProcessType
+from paas.model.release import WEB, Formation, Process, Release
+from paas.store.apps import App
+from paas.store.releases import Retirement
+
+PARALLEL_STARTS = 4
+LAST_LOG_LINES = 50
+
+
+class RolloutFailed(PaasError):
+    """Could not start {name}: {reason}. Nothing was changed; the release that served before still does"""
+
+
+@dataclass
+class Rollout:
+    """One change of an app's processes: to `formation` of `release`, keeping what `keep` names.
+
+    `commit` stores the outcome; it gets the processes that serve from now on and those to be stopped.
+    """
+
+    session: Session
+    app: App
+    release: Release
+    image: Image
+    formation: Formation
+    operation_id: int
+    commit: Callable[[list[Process], list[Retirement]], None]
+    keep: list[Process] = field(default_factory=list)
+    _abandoned: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Do it. Raises RolloutFailed, EngineUnavailable, Cancelled; then nothing has changed."""
+        session = self.session
+        before = session.releases.processes(self.app.id)
+        kept = {process.name: process for process in self.keep}
+        wanted = self._wanted()
+        serving = [kept[name] for kind, number in wanted if (name := f"{kind}.{number}") in kept]
+        missing = [(kind, number) for kind, number in wanted if f"{kind}.{number}" not in kept]
+        try:
+            started = self._start_all(missing)
+            with interrupts.shielded():
+                self._switch_and_commit(before, serving + started)
+        except BaseException:
+            with interrupts.shielded():
+                self._undo()
+            raise
+        with interrupts.shielded():
+            self._after()
+
+    def _wanted(self) -> list[tuple[ProcessType, int]]:
+        wanted = []
+        for kind, count in self.formation.items():
+            if count and kind not in self.release.manifest.processes:
+                self.session.console.warn(f"Skipping {kind} as it is missing from the current Procfile")
+                continue
+            wanted += [(kind, number) for number in range(1, count + 1)]
+        return sorted(wanted, key=lambda item: (item[0] != WEB, item))
+
+    def _start_all(self, wanted: list[tuple[ProcessType, int]]) -> list[Process]:
+        """Start and check all at once; web's own failure is the one that is told first."""
+        if not wanted:
+            return []
+        session = self.session
+        session.containers.ensure_network(session.network, {LABEL_ROOT: str(session.settings.root)})
+        for kind in dict.fromkeys(kind for kind, _ in wanted):
+            count = sum(1 for item in wanted if item[0] == kind)
+            session.console.step(f"Deploying {kind} (count={count})")
+        pool = ThreadPoolExecutor(min(PARALLEL_STARTS, len(wanted)))
+        progress = session.console.progress("Waiting for health checks")
+        try:
+            futures = [pool.submit(self._start, kind, number) for kind, number in wanted]
+            for _ in _until_done(futures):
+                ready = sum(future.done() for future in futures)
+                progress.update(f"{ready} of {len(futures)} passed after {progress.seconds():.0f} s")
+            session.console.end_live()
+            # A failed one first: the others may still be waiting for their checks.
+            futures.sort(key=lambda future: not (future.done() and future.exception()))
+            return [self._started(future) for future in futures]
+        finally:
+            self._abandoned.set()
+            # What is being started is in the engine's hands; it has to be there before it can be removed.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _started(self, future: Future[tuple[Process, list[str]]]) -> Process:
+        try:
+            process, warnings = future.result()
+        except _NotStarted as failed:
+            self._show_logs(failed)
+            raise RolloutFailed(name=failed.name, reason=failed.reason) from failed
+        for warning in warnings:
+            self.session.console.warn(warning)
+        self.session.console.detail(f"All checks successful ({process.name})")
+        return process
+
+    def _start(self, kind: ProcessType, number: int) -> tuple[Process, list[str]]:
+        # A thread has a connection of its own: the library's are not shared.
+        containers = Containers(connect(self.session.settings.docker_host))
+        spec = process_spec(self.session, self.app, self.release, self.image, kind, number, self.operation_id)
+        name = f"{kind}.{number}"
+        container = containers.create(spec)
+        try:
+            containers.start(container, name)
+            state = containers.state(container)
+            if not state.running:
+                raise health.Unhealthy(name=name, reason=health.ending(state))
+            address, port = state.address, self.release.manifest.port
+            if spec.publish is not None and state.published_port:
+                address, port = "127.0.0.1", state.published_port
+            domains = self._domains
+            host = domains[0] if domains else "localhost"
+            subject = health.Subject(container, name, address, port, host, self._abandoned)
+            warnings = health.check(containers, subject, self.release, kind, self.image.health_test)
+        except PaasError as error:
+            raise _NotStarted(name, container, str(error.fields.get("reason", error))) from error
+        return Process(container, self.app.id, self.release.number, kind, number, address, port), warnings
+
+    def _show_logs(self, failed: _NotStarted) -> None:
+        console, title = (
+            self.session.console,
+            f"{self.app.name} container output ({failed.container[:12]} {failed.name})",
+        )
+        with contextlib.suppress(PaasError):
+            text = self.session.containers.logs(failed.container, LAST_LOG_LINES).decode("utf-8", "replace")
+            console.headline(f"Start of {title}")
+            for line in text.splitlines():
+                console.detail(line)
+            console.headline(f"End of {title}")
+
+    def _switch_and_commit(self, before: list[Process], serving: list[Process]) -> None:
+        session = self.session
+        names = {process.container_id for process in serving}
+        due = int(time.time()) + drain_seconds(session, self.app)
+        retired = [
+            Retirement(process.container_id, self.app.id, self.app.slot, process.server, due)
+            for process in before
+            if process.container_id not in names
+        ]
+        session.router.apply(session.routes(self.app, serving))
+        self.commit(serving, retired)
+
+    def _undo(self) -> None:
+        """Put the router back and remove what was started, as far as the engine lets us now; the rest is done by
+        the next command (recovery)."""
+        session = self.session
+        labels = {LABEL_ROOT: str(session.settings.root), LABEL_OPERATION: str(self.operation_id)}
+        known = {process.container_id for process in session.releases.processes(self.app.id)}
+        with contextlib.suppress(PaasError, OSError):
+            session.router.apply(session.routes())
+        with contextlib.suppress(PaasError):
+            for container in session.containers.ids(labels):
+                if container not in known:
+                    session.containers.remove(container)
+
+    def _after(self) -> None:
+        """Old processes are stopped by the agent; without one, here and now."""
+        session = self.session
+        if notify_agent(session):
+            return
+        try:
+            retire_now(session, self.app)
+            app = session.apps.by_id(self.app.id)
+            if app:
+                prune_releases(session, app)
+        except PaasError as error:
+            session.console.warn(f"The old processes are not stopped yet ({error}); the next command does it")
+
+    @property
+    def _domains(self) -> list[str]:
+        return session_domains(self.session, self.app)
+
+
+class _NotStarted(Exception):
+    """A process that did not come up; its container is still there to be read."""
+
+    def __init__(self, name: str, container: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name = name
+        self.container = container
+        self.reason = reason
+
+
+def session_domains(session: Session, app: App) -> list[str]:
+    """The app's domains that name one host."""
+    return [domain for domain in session.apps.domains(app) if "*" not in domain]
+
+
+def notify_agent(session: Session) -> bool:
+    """Tell the agent that there is something to retire. Returns whether one runs."""
+    path = session.settings.run_dir / "agent.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as messenger:
+        try:
+            messenger.sendto(b"retire", str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _until_done(futures: list[Future[tuple[Process, list[str]]]]) -> Iterator[None]:
+    """Yields now and then until all are done or one has failed."""
+    while True:
+        done, pending = wait(futures, timeout=1.0, return_when=FIRST_EXCEPTION)
+        yield
+        if not pending or any(future.exception() for future in done):
+            return

@@ -1,0 +1,115 @@
+"""One command's view of the installation: what it is connected to, opened when first needed."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from paas.console import Console
+from paas.model.caller import Caller
+from paas.model.release import WEB, Process
+from paas.router import Router, choose
+from paas.router.routes import Route, Routes, Server
+from paas.settings import Settings
+from paas.store.apps import App, Apps
+from paas.store.config import Config
+from paas.store.database import Database, open_database
+from paas.store.operations import Operations
+from paas.store.properties import Properties
+from paas.store.releases import Releases
+from paas.store.repositories import Repository
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from paas.engine.containers import Containers
+    from paas.engine.images import Images
+
+
+class Session:
+    """Settings, caller and console of a command, and its database, engine and router."""
+
+    def __init__(self, settings: Settings, caller: Caller, console: Console) -> None:
+        self.settings = settings
+        self.caller = caller
+        self.console = console
+
+    @cached_property
+    def database(self) -> Database:
+        return open_database(self.settings)
+
+    @cached_property
+    def apps(self) -> Apps:
+        return Apps(self.database)
+
+    @cached_property
+    def releases(self) -> Releases:
+        return Releases(self.database)
+
+    @cached_property
+    def operations(self) -> Operations:
+        return Operations(self.database)
+
+    @cached_property
+    def properties(self) -> Properties:
+        return Properties(self.database)
+
+    @cached_property
+    def api(self) -> APIClient:
+        from paas.engine.client import connect
+
+        return connect(self.settings.docker_host)
+
+    @cached_property
+    def images(self) -> Images:
+        from paas.engine.images import Images
+
+        return Images(self.api)
+
+    @cached_property
+    def containers(self) -> Containers:
+        from paas.engine.containers import Containers
+
+        return Containers(self.api)
+
+    @cached_property
+    def router(self) -> Router:
+        return choose(self.settings)
+
+    @property
+    def network(self) -> str:
+        """The apps' network on the engine."""
+        return f"paas-{self.settings.root_id}"
+
+    def config(self, app: App) -> Config:
+        return Config(self.database, app.id)
+
+    def repository(self, app: App) -> Repository:
+        return Repository(self.settings, app.name)
+
+    def routes(self, changed: App | None = None, processes: list[Process] | None = None) -> Routes:
+        """What the router should do according to the database; for the app `changed`, with `processes` instead
+        of those that are recorded."""
+        servers: dict[int, list[Process]] = {}
+        for process in self.releases.all_processes():
+            if process.process_type == WEB and (changed is None or process.app_id != changed.id):
+                servers.setdefault(process.app_id, []).append(process)
+        if changed is not None:
+            servers[changed.id] = [item for item in processes or () if item.process_type == WEB]
+        domains: dict[int, list[str]] = {}
+        for row in self.database.rows("SELECT app_id, domain FROM domains ORDER BY rowid"):
+            domains.setdefault(row["app_id"], []).append(row["domain"])
+        return Routes(
+            tuple(
+                Route(
+                    app=app.name,
+                    app_id=app.id,
+                    slot=app.slot,
+                    domains=tuple(domains.get(app.id, ())),
+                    servers=tuple(
+                        Server(item.server, item.address, item.port) for item in servers.get(app.id, ())
+                    ),
+                )
+                for app in self.apps.all()
+            )
+        )

@@ -1,0 +1,260 @@
+"""Where a deploy comes from: an image that is here, pulled or loaded, written down as a commit.
+
+The commit is made by dulwich without a work tree and enters through `git push`, so that hooks/pre-receive builds
+and releases it and the branch moves only when that succeeded: the repository's history is the deploy history.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dulwich.index import commit_tree
+from dulwich.objects import Blob, Commit, ObjectID
+from dulwich.repo import Repo
+
+from paas import interrupts
+from paas.console import Console
+from paas.deploy.session import Session
+from paas.engine.images import Image
+from paas.errors import Cancelled, PaasError
+from paas.model.image import ImageRef
+from paas.model.names import BranchName, printable
+from paas.store.apps import App
+from paas.store.locks import FileLock
+from paas.store.repositories import Repository
+
+DEFAULT_BRANCH = "master"
+DEFAULT_AUTHOR = "Dokku"
+DEFAULT_EMAIL = "automated@dokku.sh"
+IMAGE_ID_TRAILER = "Image-Id"
+MAX_BUILD_DIR_BYTES = 1024 * 1024 * 1024
+
+
+class InvalidBuildDir(PaasError):
+    """Invalid BUILD_DIR specified for docker build context"""
+
+
+class InvalidAuthor(PaasError):
+    """Invalid author {what}: {text}. Use one line without < and >"""
+
+
+class DeployRefused(PaasError):
+    """{app} was not deployed: {reason}. The release that served before still does"""
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who a commit is by."""
+
+    name: str = DEFAULT_AUTHOR
+    email: str = DEFAULT_EMAIL
+
+    @classmethod
+    def parse(cls, name: str, email: str) -> Author:
+        """Empty parts take the defaults. Raises InvalidAuthor for what git can't store."""
+        for what, text in (("name", name), ("e-mail", email)):
+            if any(c in "<>" or not c.isprintable() for c in text):
+                raise InvalidAuthor(what=what, text=printable(text))
+        return cls(name.strip() or DEFAULT_AUTHOR, email.strip() or DEFAULT_EMAIL)
+
+    def line(self) -> bytes:
+        return f"{self.name} <{self.email}>".encode()
+
+
+def deploy_branch(session: Session, app: App) -> BranchName:
+    """The branch whose pushes deploy: the app's, else the global one, else master."""
+    return BranchName(session.properties.computed(app.id, "git", "deploy-branch", DEFAULT_BRANCH))
+
+
+def obtain_image(session: Session, ref: ImageRef, force: bool) -> Image:
+    """The image on the engine, pulled where it is missing or `force` says so."""
+    console = session.console
+    image = session.images.resolve(ref)
+    if image and not force:
+        console.step("Image exists on host, skipping pull")
+        return image
+    console.step("Force pulling image" if image else "Pulling image")
+    pulled = session.images.pull(ref, console)
+    if image and image.id != pulled.id:
+        console.detail(f"{ref.name} is another image now: {image.id[7:19]} -> {pulled.id[7:19]}")
+    return pulled
+
+
+@dataclass(frozen=True)
+class ImageCommit:
+    """A commit that stands for an image: its files by path, and the message with the image's id."""
+
+    repository: Repository
+    parent: str | None
+    files: dict[str, tuple[int, bytes]]
+    message: str
+    author: Author
+
+    @contextlib.contextmanager
+    def written(self) -> Iterator[tuple[Path, str, str]]:
+        """Write it into a repository of its own: yields (that repository, commit id, tree id)."""
+        folder = Path(tempfile.mkdtemp(prefix="commit-", dir=self.repository.settings.run_dir))
+        try:
+            draft = Repo.init_bare(str(folder))
+            store = draft.object_store
+            (folder / "objects/info").mkdir(exist_ok=True)
+            (folder / "objects/info/alternates").write_text(f"{self.repository.path}/objects\n")
+            blobs = []
+            for path, (mode, data) in self.files.items():
+                blob = Blob.from_string(data)
+                store.add_object(blob)
+                blobs.append((os.fsencode(path), blob.id, mode))
+            commit = Commit()
+            commit.tree = commit_tree(store, blobs)
+            commit.parents = [ObjectID(self.parent.encode())] if self.parent else []
+            commit.author = commit.committer = self.author.line()
+            commit.author_time = commit.commit_time = int(time.time())
+            commit.author_timezone = commit.commit_timezone = 0
+            commit.encoding = b"UTF-8"
+            commit.message = self.message.encode()
+            store.add_object(commit)
+            draft.close()
+            yield folder, commit.id.decode(), commit.tree.decode()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def image_commit(
+    session: Session, app: App, ref: ImageRef, image: Image, author: Author, build_dir: str | None
+) -> ImageCommit:
+    """What git:from-image and git:load-image commit: a Dockerfile with a FROM line, and the build dir's files."""
+    files = _build_dir_files(build_dir, session.console) if build_dir is not None else {}
+    mode, dockerfile = files.get("Dockerfile", (0o100644, b""))
+    if dockerfile and not dockerfile.endswith(b"\n"):
+        dockerfile += b"\n"
+    files["Dockerfile"] = (mode, dockerfile + f"FROM {ref.text}\n".encode())
+    repository = session.repository(app)
+    branch = deploy_branch(session, app)
+    parent = repository.resolve(branch.ref)
+    return ImageCommit(
+        repository, parent, files, f"Deploy {ref.text}\n\n{IMAGE_ID_TRAILER}: {image.id}\n", author
+    )
+
+
+def committed_image_id(message: str) -> str | None:
+    """The image id that `image_commit` wrote into a commit's message."""
+    for line in reversed(message.splitlines()):
+        name, separator, value = line.partition(": ")
+        if separator and name == IMAGE_ID_TRAILER:
+            return value.strip()
+    return None
+
+
+def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, operation_id: int) -> None:
+    """`git push` a commit into the app's repository; its hook deploys. Raises DeployRefused.
+
+    The hook's command prints to our own output, holds our lock too, and sees by the closing of a pipe when this
+    command is cancelled or killed: before its switch it then undoes what it did, after it it finishes.
+    """
+    branch = deploy_branch(session, app)
+    repository = session.repository(app)
+    lifeline, ours = os.pipe()
+    passed = (1, 2, lock.descriptor, lifeline)
+    extra = [os.dup(descriptor) for descriptor in passed]
+    words = ["git", "push", "--quiet", "--force", str(repository.path), f"{commit}:{branch.ref}"]
+    environment = (
+        repository.environment()
+        | hook_environment(session, app)
+        | {
+            "PAAS_OPERATION": str(operation_id),
+            "PAAS_DESCRIPTORS": ",".join(map(str, extra)),
+        }
+    )
+    session.console.out.flush()
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=extra,
+            start_new_session=True,
+        )
+    finally:
+        for descriptor in (*extra, lifeline):
+            os.close(descriptor)
+    cancelled: Cancelled | None = None
+    try:
+        said, _ = process.communicate()
+    except Cancelled as error:
+        cancelled = error
+        os.close(ours)
+        with interrupts.shielded():
+            said, _ = process.communicate()
+    else:
+        os.close(ours)
+    if process.returncode == 0:
+        return
+    if cancelled:
+        raise cancelled
+    failed = session.operations.get(operation_id).message
+    raise DeployRefused(app=app.name, reason=failed or _push_reason(said))
+
+
+def hook_environment(session: Session, app: App) -> dict[str, str]:
+    """What hooks/pre-receive needs to find its way back to us."""
+    stub = Path(__file__).parent.parent / "gateway" / "stub.py"
+    environment = {
+        "PAAS_ROOT": str(session.settings.root),
+        "PAAS_STUB": str(stub),
+        "PAAS_DOOR": "hook",
+        "PAAS_CALLER": session.caller.name,
+    }
+    if session.caller.key_id is not None:
+        environment["PAAS_KEY_ID"] = str(session.caller.key_id)
+    return environment
+
+
+def _push_reason(said: bytes) -> str:
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[0].removeprefix("remote: ").strip() if lines else "git push failed"
+
+
+def check_build_dir(build_dir: str) -> None:
+    """Raises InvalidBuildDir for what is no folder that we can read."""
+    if not build_dir or not os.access(build_dir, os.R_OK | os.X_OK) or not Path(build_dir).is_dir():
+        raise InvalidBuildDir()
+
+
+def _build_dir_files(build_dir: str, console: Console) -> dict[str, tuple[int, bytes]]:
+    """Every file below a folder on the host, by relative path. Links are kept as links, never followed."""
+    check_build_dir(build_dir)
+    top = Path(build_dir)
+    console.detail("Syncing build directory context")
+    files: dict[str, tuple[int, bytes]] = {}
+    total = 0
+    for folder, names, leaves in os.walk(top):
+        if ".git" in names:
+            names.remove(".git")
+        for leaf in [*leaves, *(name for name in names if (Path(folder) / name).is_symlink())]:
+            path = Path(folder) / leaf
+            info = path.lstat()
+            if stat.S_ISLNK(info.st_mode):
+                entry = (0o120000, os.fsencode(path.readlink()))
+            elif stat.S_ISREG(info.st_mode):
+                entry = (0o100755 if info.st_mode & 0o100 else 0o100644, path.read_bytes())
+            else:
+                continue
+            total += len(entry[1])
+            if total > MAX_BUILD_DIR_BYTES:
+                raise PaasError(
+                    f"{build_dir} holds more than 1 GB. Nothing was changed. Choose a smaller folder"
+                )
+            files[str(path.relative_to(top))] = entry
+    return files

@@ -1,0 +1,183 @@
+"""Building an image from a stream of files, with BuildKit where a Docker client here can, else by the classic API.
+
+A ``docker`` client since 23 builds with BuildKit only through its buildx component; before that by itself. Several
+clients may be installed: the first one that can is used, and remembered until the set of clients changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from paas.console import Console
+from paas.engine.client import engine_errors, failure, patience
+from paas.errors import Cancelled, PaasError
+from paas.settings import Settings
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+BUILDX_SINCE = 23
+PROBE_SECONDS = 20
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[^\[]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class BuildFailed(PaasError):
+    """App build failed: {reason}. The release that served before still does. Mend the Dockerfile or its files, then deploy again"""
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build: `tag` the name that the image gets, `dockerfile` its path in the context."""
+
+    tag: str
+    labels: dict[str, str]
+    dockerfile: str = "Dockerfile"
+
+
+def build_arguments(client: str, request: BuildRequest) -> list[str]:
+    """The argument list of a BuildKit build whose context comes on standard input."""
+    words = [client, "build", "--progress=plain", "--file", request.dockerfile, "--tag", request.tag]
+    for name, value in sorted(request.labels.items()):
+        words += ["--label", f"{name}={value}"]
+    return [*words, "-"]
+
+
+def build(
+    settings: Settings, api: APIClient, request: BuildRequest, context: IO[bytes], console: Console
+) -> None:
+    """Build from a tar stream and tag the result. Raises BuildFailed, DiskFull, EngineUnavailable."""
+    client = buildkit_client(settings)
+    if client:
+        _build_with_client(settings, client, request, context, console)
+    else:
+        _build_with_api(api, request, context, console)
+
+
+def buildkit_client(settings: Settings) -> str | None:
+    """The path of a Docker client that builds with BuildKit, None where none does."""
+    memory = settings.run_dir / "buildkit-client.json"
+    clients = _clients()
+    state = [[path, Path(path).stat().st_mtime] for path in clients]
+    try:
+        known = json.loads(memory.read_text())
+        if known["clients"] == state:
+            return str(known["chosen"]) if known["chosen"] else None
+    except (OSError, ValueError, KeyError):
+        pass
+    chosen = next((path for path in clients if _builds_with_buildkit(path)), None)
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    memory.write_text(json.dumps({"clients": state, "chosen": chosen}))
+    return chosen
+
+
+def _clients() -> list[str]:
+    found: dict[str, str] = {}
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        path = Path(folder) / "docker"
+        if folder and os.access(path, os.X_OK):
+            found.setdefault(str(path.resolve()), str(path))
+    return list(found.values())
+
+
+def _builds_with_buildkit(client: str) -> bool:
+    if _answer([client, "buildx", "version"]) is not None:
+        return True
+    version = _answer([client, "version", "--format", "{{.Client.Version}}"]) or _answer(
+        [client, "--version"]
+    )
+    match = re.search(r"(\d+)\.\d+", version or "")
+    return match is not None and int(match[1]) < BUILDX_SINCE
+
+
+def _answer(words: list[str]) -> str | None:
+    try:
+        result = subprocess.run(words, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout if result.returncode == 0 else None
+
+
+def client_environment(settings: Settings) -> dict[str, str]:
+    """What a Docker client of ours may see: no user's own Docker settings or credentials."""
+    config = settings.root / "docker"
+    config.mkdir(mode=0o700, exist_ok=True)
+    kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ}
+    return kept | {
+        "HOME": str(settings.root),
+        "DOCKER_CONFIG": str(config),
+        "DOCKER_BUILDKIT": "1",
+        "DOCKER_CLI_HINTS": "false",
+        "LANG": "C.UTF-8",
+    }
+
+
+def _build_with_client(
+    settings: Settings, client: str, request: BuildRequest, context: IO[bytes], console: Console
+) -> None:
+    # With the command process gone (kill -9) nobody would want the build any more: the kernel ends it.
+    words = ["setpriv", "--pdeathsig", "KILL", *build_arguments(client, request)]
+    process = subprocess.Popen(
+        words,
+        stdin=context,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=client_environment(settings),
+        start_new_session=True,
+    )
+    tail: list[str] = []
+    try:
+        for line in _clean_lines(process.stdout or ()):
+            tail = [*tail[-9:], line]
+            console.detail(line)
+        code = process.wait()
+    except (Cancelled, PaasError):
+        process.kill()
+        process.wait()
+        raise
+    if code:
+        reason = next((line for line in reversed(tail) if "ERROR" in line or "rror" in line), "")
+        if "no space left on device" in reason:
+            raise failure(reason)
+        raise BuildFailed(reason=_short(reason) or f"the builder ended with code {code}")
+
+
+def _build_with_api(api: APIClient, request: BuildRequest, context: IO[bytes], console: Console) -> None:
+    with engine_errors():
+        with patience(api):
+            events = api.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=request.dockerfile,
+                tag=request.tag,
+                labels=request.labels,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+        for event in events:
+            for line in _clean_lines([str(event.get("stream", "")).encode()]):
+                console.detail(line)
+            if event.get("error"):
+                if "no space left on device" in event["error"]:
+                    raise failure(event["error"])
+                raise BuildFailed(reason=_short(event["error"]))
+
+
+def _clean_lines(chunks: IO[bytes] | list[bytes] | tuple[bytes, ...]) -> Iterator[str]:
+    """Lines as text, without blank ones, terminal escapes and control characters."""
+    for chunk in chunks:
+        for line in chunk.decode("utf-8", "replace").splitlines():
+            clean = _ESCAPES.sub("", line).rstrip()
+            if clean:
+                yield clean
+
+
+def _short(reason: str) -> str:
+    return " ".join(reason.split()).removeprefix("ERROR: ")[:300]

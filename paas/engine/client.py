@@ -1,0 +1,80 @@
+"""The connection to the Docker Engine, and its failures as sentences."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from paas.errors import EngineFailed, EngineUnavailable, PaasError
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+# Longer than any answer that is not a stream; streams (pull, load, build, wait) say their own.
+ANSWER_SECONDS = 60
+POOL_SIZE = 16
+
+
+class DiskFull(PaasError):
+    """The engine's disk is full: {reason}. Nothing was changed. Make room (docker system df shows what takes it), then send the command again"""
+
+
+def connect(docker_host: str | None) -> APIClient:
+    """A client of the engine at `docker_host`. Raises EngineUnavailable."""
+    import docker
+
+    address = docker_host or DEFAULT_ADDRESS
+    with engine_errors(address):
+        return docker.APIClient(
+            base_url=address,
+            version="auto",
+            timeout=ANSWER_SECONDS,
+            num_pools=POOL_SIZE,
+            max_pool_size=POOL_SIZE,
+        )
+
+
+@contextlib.contextmanager
+def engine_errors(address: str = "") -> Iterator[None]:
+    """Turn what the client library raises into EngineUnavailable, DiskFull or EngineFailed."""
+    import requests.exceptions
+    import urllib3.exceptions
+    from docker.errors import APIError, DockerException
+
+    try:
+        yield
+    except APIError as error:
+        raise failure(str(error.explanation or error)) from error
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise EngineUnavailable(address=address or "its socket", reason=_reason(error)) from error
+    except DockerException as error:
+        raise EngineUnavailable(address=address or "its socket", reason=_reason(error)) from error
+
+
+@contextlib.contextmanager
+def patience(client: APIClient) -> Iterator[None]:
+    """For requests whose answer may take as long as the user's data: no time limit inside the block."""
+    before, client.timeout = client.timeout, None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        client.timeout = before
+
+
+def failure(message: str) -> PaasError:
+    """The error that fits an engine's message, on one line."""
+    reason = " ".join(message.split()).rstrip(".")
+    if "no space left on device" in reason.lower():
+        return DiskFull(reason=reason)
+    return EngineFailed(reason=reason)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    for known in ("No such file or directory", "Connection refused", "Permission denied", "timed out"):
+        if known in text:
+            return known.lower()
+    return re.sub(r"\s+", " ", text)[:200]

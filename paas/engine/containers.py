@@ -1,0 +1,288 @@
+"""Containers: how an app's processes are described, started, looked at and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from paas.engine.client import engine_errors, patience
+from paas.errors import EngineFailed, PaasError
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+LABEL_APP = "paas.app"
+LABEL_RELEASE = "paas.release"
+LABEL_TYPE = "paas.process-type"
+LABEL_PROCESS = "paas.process"
+LABEL_ROOT = "paas.root"
+LABEL_OPERATION = "paas.operation"
+
+LOG_MAX_SIZE = "10m"
+RESTART_ATTEMPTS = 10
+
+
+class ContainerGone(PaasError):
+    """The container {id} is gone. Look with ps:report, then bring the app back with ps:restart"""
+
+
+class StartFailed(PaasError):
+    """{name} can't be started: {reason}"""
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """Everything that is asked of the engine for one container.
+
+    `command` None means the image's own; `entrypoint` None likewise. `publish` is a container port to publish
+    on a free loopback port of the host. `stop_seconds` is the grace between SIGTERM and SIGKILL.
+    """
+
+    name: str
+    image: str
+    labels: dict[str, str]
+    environment: dict[str, str]
+    network: str
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    publish: int | None = None
+    restart: bool = False
+    tty: bool = False
+    stdin: bool = False
+    auto_remove: bool = False
+    stop_seconds: int = 30
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """A container as it is now; `health` is Docker's own word or None; `address` empty when it has none."""
+
+    id: str
+    running: bool
+    status: str
+    exit_code: int
+    oom_killed: bool
+    error: str
+    health: str | None
+    restarts: int
+    address: str
+    published_port: int | None
+    labels: dict[str, str]
+    pid: int
+
+
+def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
+    """The create call's arguments for a spec, nothing sent yet."""
+    host: dict[str, Any] = {
+        "init": True,
+        "network_mode": spec.network,
+        "log_config": {"type": "json-file", "config": {"max-size": LOG_MAX_SIZE}},
+        "auto_remove": spec.auto_remove,
+    }
+    if spec.restart:
+        host["restart_policy"] = {"Name": "on-failure", "MaximumRetryCount": RESTART_ATTEMPTS}
+    if spec.publish is not None:
+        host["port_bindings"] = {f"{spec.publish}/tcp": ("127.0.0.1", None)}
+    arguments: dict[str, Any] = {
+        "image": spec.image,
+        "name": spec.name,
+        "labels": spec.labels,
+        "environment": spec.environment,
+        "command": list(spec.command) if spec.command is not None else None,
+        "entrypoint": list(spec.entrypoint) if spec.entrypoint is not None else None,
+        "tty": spec.tty,
+        "stdin_open": spec.stdin,
+        "stop_signal": None,
+        "host_config": client.create_host_config(**host),
+    }
+    if spec.publish is not None:
+        arguments["ports"] = [spec.publish]
+    return arguments | spec.extra
+
+
+class Containers:
+    """The engine's containers, as far as they are ours."""
+
+    def __init__(self, client: APIClient) -> None:
+        self.client = client
+
+    def create(self, spec: ContainerSpec) -> str:
+        """Create without starting; the container's id. Raises EngineFailed, EngineUnavailable."""
+        with engine_errors():
+            return str(self.client.create_container(**engine_arguments(spec, self.client))["Id"])
+
+    def start(self, container_id: str, name: str) -> None:
+        """Raises StartFailed, with the engine's reason (command not found, …)."""
+        try:
+            with engine_errors():
+                self.client.start(container_id)
+        except EngineFailed as error:
+            raise StartFailed(name=name, reason=_start_reason(str(error.fields["reason"]))) from error
+
+    def state(self, container_id: str) -> ContainerState:
+        """Raises ContainerGone."""
+        from docker.errors import NotFound
+
+        with engine_errors():
+            try:
+                return _state(self.client.inspect_container(container_id))
+            except NotFound:
+                raise ContainerGone(id=container_id[:12]) from None
+
+    def find(self, container_id: str) -> ContainerState | None:
+        try:
+            return self.state(container_id)
+        except ContainerGone:
+            return None
+
+    def inspect(self, container_id: str) -> dict[str, Any]:
+        with engine_errors():
+            data: dict[str, Any] = self.client.inspect_container(container_id)
+            return data
+
+    def ids(self, labels: dict[str, str]) -> list[str]:
+        """All containers, running or not, that carry these labels."""
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        with engine_errors():
+            return [item["Id"] for item in self.client.containers(all=True, filters=filters)]
+
+    def listed(self, labels: dict[str, str]) -> list[dict[str, Any]]:
+        """As `ids`, as the engine lists them (Id, State, Labels, NetworkSettings, …)."""
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        with engine_errors():
+            items: list[dict[str, Any]] = self.client.containers(all=True, filters=filters)
+            return items
+
+    def wait(self, container_id: str, seconds: int | None = None) -> int | None:
+        """Wait for its end: the exit code, or None when it still runs after `seconds`."""
+        import requests.exceptions
+        from docker.errors import NotFound
+
+        with engine_errors():
+            try:
+                return int(self.client.wait(container_id, timeout=seconds)["StatusCode"])
+            except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError) as error:
+                if seconds is not None and "timed out" in str(error).lower():
+                    return None
+                raise
+            except NotFound:
+                raise ContainerGone(id=container_id[:12]) from None
+
+    def logs(self, container_id: str, lines: int) -> bytes:
+        """The last `lines` lines, output and errors as they came."""
+        with engine_errors():
+            data: bytes = self.client.logs(container_id, tail=lines, stdout=True, stderr=True)
+            return data
+
+    def run_to_end(self, container_id: str, name: str, on_output: Callable[[bytes], None]) -> int:
+        """Start a created container, hand on what it prints as it comes, and return its exit code."""
+        with engine_errors(), patience(self.client):
+            output = self.client.attach(container_id, stdout=True, stderr=True, stream=True)
+            self.start(container_id, name)
+            for chunk in output:
+                on_output(chunk)
+            return int(self.client.wait(container_id)["StatusCode"])
+
+    def stop(self, container_id: str, seconds: int) -> None:
+        """SIGTERM, then SIGKILL after `seconds`. Fine when it has stopped or is gone."""
+        from docker.errors import NotFound
+
+        with engine_errors(), contextlib.suppress(NotFound):
+            self.client.stop(container_id, timeout=seconds)
+
+    def remove(self, container_id: str) -> None:
+        """Kill and remove, with its anonymous volumes. Fine when it is gone."""
+        from docker.errors import APIError, NotFound
+
+        with engine_errors():
+            try:
+                self.client.remove_container(container_id, force=True, v=True)
+            except NotFound:
+                pass
+            except APIError as error:
+                # Somebody else is removing it already.
+                if error.status_code != 409:
+                    raise
+
+    def kill(self, container_id: str, signal: str = "SIGKILL") -> None:
+        from docker.errors import APIError, NotFound
+
+        with engine_errors():
+            try:
+                self.client.kill(container_id, signal)
+            except NotFound:
+                pass
+            except APIError as error:
+                if error.status_code != 409:
+                    raise
+
+    def exec_code(
+        self, container_id: str, command: tuple[str, ...], seconds: float | None = None
+    ) -> int | None:
+        """Run a command in a container: its exit code, None when it took longer than `seconds` or can't run."""
+        import requests.exceptions
+        from docker.errors import APIError
+
+        with engine_errors():
+            try:
+                exec_id = self.client.exec_create(container_id, list(command))["Id"]
+            except APIError:  # it does not run; the caller looks why
+                return None
+            before = self.client.timeout
+            self.client.timeout = round(seconds) if seconds else before
+            try:
+                self.client.exec_start(exec_id)
+            except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError, APIError):
+                return None
+            finally:
+                self.client.timeout = before
+            code = self.client.exec_inspect(exec_id)["ExitCode"]
+            return int(code) if code is not None else None
+
+    def ensure_network(self, name: str, labels: dict[str, str]) -> None:
+        """The apps' shared network, on which they can't reach each other."""
+        from docker.errors import APIError, NotFound
+
+        with engine_errors():
+            try:
+                self.client.inspect_network(name)
+            except NotFound:
+                options = {"com.docker.network.bridge.enable_icc": "false"}
+                try:
+                    self.client.create_network(
+                        name, driver="bridge", options=options, labels=labels, check_duplicate=True
+                    )
+                except APIError as error:
+                    if error.status_code != 409:
+                        raise
+
+
+def _start_reason(reason: str) -> str:
+    for mark in ("exec: ", "stat ", "error mounting", "port is already allocated"):
+        if mark in reason:
+            return reason[reason.index(mark) :].removesuffix(": unknown")
+    return reason
+
+
+def _state(data: dict[str, Any]) -> ContainerState:
+    state = data["State"]
+    networks = data["NetworkSettings"]["Networks"] or {}
+    addresses = [network["IPAddress"] for network in networks.values() if network.get("IPAddress")]
+    bindings = [item for items in (data["NetworkSettings"]["Ports"] or {}).values() for item in items or ()]
+    return ContainerState(
+        id=data["Id"],
+        running=bool(state["Running"]),
+        status=state["Status"],
+        exit_code=state["ExitCode"],
+        oom_killed=bool(state.get("OOMKilled")),
+        error=state.get("Error", ""),
+        health=(state.get("Health") or {}).get("Status"),
+        restarts=data.get("RestartCount", 0),
+        address=addresses[0] if addresses else "",
+        published_port=int(bindings[0]["HostPort"]) if bindings else None,
+        labels=(data.get("Config") or {}).get("Labels") or {},
+        pid=state.get("Pid", 0),
+    )

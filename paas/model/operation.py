@@ -1,0 +1,45 @@
+"""Operations: recorded changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from paas.errors import PaasError
+
+OperationStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+MASK = "********"
+
+
+class NoSuchOperation(PaasError):
+    """Operation #{id} not found. See the list with operations"""
+
+
+class OperationEnded(PaasError):
+    """Operation #{id} has already {status}. Read its log with operation:logs {id}"""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A change: who asked for what, when (epoch seconds), in which process, and how it ended."""
+
+    id: int
+    app_id: int | None
+    app_name: str | None
+    kind: str
+    words: str
+    caller: str
+    door: str
+    status: OperationStatus
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    pid: int
+    pid_started: str
+    message: str
+    release: int | None
+
+    @property
+    def open(self) -> bool:
+        """Not ended yet."""
+        return self.status in ("queued", "running")

@@ -1,0 +1,127 @@
+"""paas.db: one SQLite file, opened by each command for itself, brought up to date by numbered migrations."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from paas.errors import PaasError
+from paas.settings import Settings
+from paas.store.secrets import Secrets
+
+BUSY_TIMEOUT_SECONDS = 20.0
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+Row = sqlite3.Row
+
+
+class DatabaseTooNew(PaasError):
+    """{path} was written by a newer paas (schema {found}, this program knows {known}). Nothing was changed. Install that version again"""
+
+
+class DatabaseFailed(PaasError):
+    """{path} can't be used: {reason}. Nothing was changed. Check the disk (df {root}) and who owns {root}"""
+
+
+class Database:
+    """One connection. Reads see committed state; `transaction()` makes several writes one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.path = settings.database_path
+        try:
+            _make_private_dirs(settings)
+            self.connection = sqlite3.connect(
+                self.path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self.connection.row_factory = sqlite3.Row
+            self.connection.execute("PRAGMA foreign_keys = ON")
+            self.connection.execute("PRAGMA synchronous = NORMAL")
+            self._migrate()
+        except (sqlite3.Error, OSError) as error:
+            raise DatabaseFailed(path=self.path, root=settings.root, reason=error) from error
+
+    @property
+    def secrets(self) -> Secrets:
+        return Secrets.of(self.settings.root)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self.connection.execute(sql, parameters)
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        row: Row | None = self.connection.execute(sql, parameters).fetchone()
+        return row
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside happen or none. Blocks joined inside another one become part of it."""
+        if self.connection.in_transaction:
+            yield
+            return
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _migrate(self) -> None:
+        known = len(migrations())
+        if self._version() == known:
+            return
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        with self.transaction():
+            found = self._version()
+            if found > known:
+                raise DatabaseTooNew(path=self.path, found=found, known=known)
+            for sql in migrations()[found:]:
+                for statement in _statements(sql):
+                    self.connection.execute(statement)
+            self.connection.execute(f"PRAGMA user_version = {known}")
+
+    def _version(self) -> int:
+        return int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def open_database(settings: Settings) -> Database:
+    """Open, and create or migrate where needed. Raises DatabaseFailed or DatabaseTooNew."""
+    return Database(settings)
+
+
+@cache
+def migrations() -> list[str]:
+    """The texts of the numbered migrations, in order."""
+    return [path.read_text() for path in sorted(MIGRATIONS.glob("*.sql"))]
+
+
+def _statements(script: str) -> Iterator[str]:
+    """executescript() would commit the transaction around it, so the statements are run one by one."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _make_private_dirs(settings: Settings) -> None:
+    if settings.database_path.exists():
+        return
+    # sshd and HAProxy's error files are the only outsiders; they need nothing in here.
+    settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in (settings.run_dir, settings.repositories_dir, settings.operations_dir, settings.locks_dir):
+        path.mkdir(exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(settings.database_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

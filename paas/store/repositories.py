@@ -1,0 +1,181 @@
+"""The apps' bare repositories: the history of deploys. Trees are read as blobs, never from a checkout."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from functools import cached_property
+from pathlib import Path
+
+from dulwich.errors import NotTreeError
+from dulwich.object_store import BaseObjectStore, DiskObjectStore, OverlayObjectStore, tree_lookup_path
+from dulwich.objects import Blob, Commit, ObjectID, Tag
+from dulwich.refs import DiskRefsContainer, Ref
+
+from paas.errors import PaasError
+from paas.settings import Settings
+
+HOOKS_DIR = Path(__file__).parent.parent.parent / "hooks"
+MAX_FILE_BYTES = 1024 * 1024
+_COMMIT_ID = re.compile(r"[0-9a-f]{40}")
+
+CONFIG = """\
+[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+\thooksPath = {hooks}
+[receive]
+\tdenyDeleteCurrent = ignore
+\tadvertisePushOptions = true
+"""
+
+# export-ignore and export-subst would make `git archive`, and so the build, differ from the commit.
+ATTRIBUTES = "* -export-ignore -export-subst\n"
+
+
+class GitFailed(PaasError):
+    """git {verb} failed: {reason}"""
+
+
+class UnreadableFile(PaasError):
+    """{path} in the commit is {what}. Nothing was deployed. Commit it as an ordinary file of at most 1 MB"""
+
+
+class Repository:
+    """The bare repository of one app. Missing ones read as empty."""
+
+    def __init__(self, settings: Settings, app_name: str) -> None:
+        self.settings = settings
+        self.path = settings.repositories_dir / f"{app_name}.git"
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "HEAD").exists()
+
+    def create(self, branch: str) -> None:
+        """Make it, with `branch` as HEAD. Does nothing when it is there."""
+        if self.exists:
+            return
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        shutil.rmtree(draft, ignore_errors=True)
+        for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
+            (draft / folder).mkdir(parents=True, exist_ok=True)
+        (draft / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
+        (draft / "config").write_text(CONFIG.format(hooks=HOOKS_DIR))
+        (draft / "info/attributes").write_text(ATTRIBUTES)
+        try:
+            draft.rename(self.path)
+        except OSError:
+            shutil.rmtree(draft)
+            if not self.exists:
+                raise
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def rename(self, app_name: str) -> None:
+        if self.exists:
+            self.path.rename(self.path.with_name(f"{app_name}.git"))
+
+    @cached_property
+    def objects(self) -> BaseObjectStore:
+        """The object store, with the quarantine of a push in front when we run below its hook."""
+        own = DiskObjectStore(str(self.path / "objects"))
+        quarantine = os.environ.get("GIT_QUARANTINE_PATH")
+        return OverlayObjectStore([DiskObjectStore(quarantine), own]) if quarantine else own
+
+    def resolve(self, ref: str) -> str | None:
+        """The commit (40 hex digits) that a full ref name or an id stands for, None if it is not there."""
+        if not self.exists:
+            return None
+        if _COMMIT_ID.fullmatch(ref):
+            found: bytes | None = ref.encode()
+        else:
+            found = DiskRefsContainer(str(self.path)).follow(Ref(os.fsencode(ref)))[1]
+        while found and ObjectID(found) in self.objects:
+            item = self.objects[ObjectID(found)]
+            if not isinstance(item, Tag):
+                return found.decode() if isinstance(item, Commit) else None
+            found = item.object[1]
+        return None
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """A file's bytes, None where there is none. Raises UnreadableFile for links, folders and giants."""
+        try:
+            mode, blob_id = tree_lookup_path(self.objects.__getitem__, self._tree(commit), os.fsencode(path))
+        except (KeyError, NotTreeError):
+            return None
+        if not stat.S_ISREG(mode):
+            what = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a folder"}
+            raise UnreadableFile(path=path, what=what.get(stat.S_IFMT(mode), "a submodule"))
+        blob = self.objects[blob_id]
+        if not isinstance(blob, Blob) or blob.raw_length() > MAX_FILE_BYTES:
+            raise UnreadableFile(path=path, what=f"{blob.raw_length()} bytes long")
+        return blob.data
+
+    def branches(self) -> dict[str, str]:
+        """Branch name to commit id, sorted."""
+        if not self.exists:
+            return {}
+        refs = DiskRefsContainer(str(self.path)).as_dict(Ref(b"refs/heads"))
+        return {os.fsdecode(name): value.decode() for name, value in sorted(refs.items())}
+
+    def set_head(self, branch: str) -> None:
+        """What a clone checks out."""
+        DiskRefsContainer(str(self.path)).set_symbolic_ref(
+            Ref(b"HEAD"), Ref(b"refs/heads/" + os.fsencode(branch))
+        )
+
+    def has_submodules(self, commit: str) -> bool:
+        return self.read(commit, ".gitmodules") is not None
+
+    def message(self, commit: str) -> str:
+        item = self.objects[ObjectID(commit.encode())]
+        return item.message.decode("utf-8", "replace") if isinstance(item, Commit) else ""
+
+    def tree_id(self, commit: str) -> str:
+        return self._tree(commit).decode()
+
+    def _tree(self, commit: str) -> ObjectID:
+        item = self.objects[ObjectID(commit.encode())]
+        return item.tree if isinstance(item, Commit) else ObjectID(b"")
+
+    def command(self, *words: str) -> list[str]:
+        """The argument list of a git command on this repository, which is also its working directory."""
+        return ["git", "-c", "core.fsmonitor=", "-c", "core.pager=cat", "--git-dir=.", *words]
+
+    def environment(self) -> dict[str, str]:
+        """What git may see of ours, and the quarantine of a push when we run below its hook."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name
+            in (
+                "PATH",
+                "PAAS_ROOT",
+                "GIT_QUARANTINE_PATH",
+                "GIT_OBJECT_DIRECTORY",
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+            )
+        }
+        return kept | {
+            "HOME": str(self.settings.root),
+            "LANG": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_TERMINAL_PROMPT": "0",
+        }
+
+    def git(self, *words: str, check: bool = True) -> bytes:
+        """Run git and return what it printed. Raises GitFailed."""
+        result = subprocess.run(
+            self.command(*words), cwd=self.path, env=self.environment(), capture_output=True, check=False
+        )
+        if check and result.returncode:
+            reason = result.stderr.decode("utf-8", "replace").strip() or f"exit {result.returncode}"
+            raise GitFailed(verb=words[0], reason=reason.splitlines()[-1])
+        return result.stdout
