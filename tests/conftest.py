@@ -1,0 +1,77 @@
+"""Fixtures for tests that drive the real program. `support/` has what they are made of."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from support import doors, images
+from support.doors import Door
+from support.repo import Repo
+from support.server import Paas, Response, running_paas
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """A client of the Docker Engine."""
+    with contextlib.closing(docker.from_env()) as client:
+        client.ping()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def image_names(engine: docker.DockerClient) -> dict[str, str]:
+    """Tags of the test images by short name, built when missing."""
+    images.ensure()
+    return {recipe.name: recipe.tag for recipe in images.ALL}
+
+
+@pytest.fixture(scope="module")
+def paas() -> Iterator[Paas]:
+    """A running paas, shared by the tests of a module. Its log is shown when one of them fails."""
+    with running_paas() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def openssh(paas: Paas) -> Iterator[Door]:
+    """`paas` behind a private sshd."""
+    with doors.openssh(paas) as door:
+        yield door
+
+
+@pytest.fixture(params=doors.NAMES)
+def door(request: pytest.FixtureRequest, paas: Paas) -> Door:
+    """Each way in over ssh, in turn."""
+    if request.param == "embedded":
+        return doors.embedded(paas)
+    door: Door = request.getfixturevalue("openssh")
+    return door
+
+
+@pytest.fixture
+def http_get(paas: Paas) -> Callable[..., Response]:
+    """`http_get(app, path="/")`: what the router answers."""
+    return paas.http_get
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    """An empty git repository."""
+    return Repo(tmp_path / "repo")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the server's last lines to the report of a failed test."""
+    report = yield
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            server = value.paas if isinstance(value, Door) else value
+            if isinstance(server, Paas):
+                report.sections.append(("paas serve", server.last_log()))
+                break
+    return report

@@ -1,0 +1,161 @@
+"""Transcripts: sessions as text files, run for real and compared. tests/transcripts/README.md has the format."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.doors import Door
+from support.images import IMAGES
+from support.repo import Repo
+
+PROGRAMS = ("ssh", "git", "docker", "curl", "cat", "head", "printf")
+STEP_SECONDS = 300
+_FILE = re.compile(r"-- (\S+) --")
+_EXIT = re.compile(r"\[exit (\d+)\]")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@dataclass
+class Command:
+    """A line that is typed, and the lines that come back."""
+
+    line: int
+    text: str
+    expected: list[str] = field(default_factory=list)
+    code: int = 0
+
+
+@dataclass
+class File:
+    """A file that is written into the work tree before the next command."""
+
+    name: str
+    lines: list[str] = field(default_factory=list)
+
+
+def parse(text: str) -> list[Command | File]:
+    """The steps of a transcript. Raises ValueError for text before the first step."""
+    steps: list[Command | File] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("#"):
+            continue
+        if line.startswith("$ "):
+            steps.append(Command(number, line[2:]))
+        elif named := _FILE.fullmatch(line):
+            steps.append(File(named[1]))
+        elif not steps:
+            if line:
+                raise ValueError(f"line {number} stands before the first command")
+        elif isinstance(step := steps[-1], File):
+            step.lines.append(line)
+        elif ended := _EXIT.fullmatch(line):
+            step.code = int(ended[1])
+        else:
+            step.expected.append(line)
+    for step in steps:
+        _drop_blank_end(step.lines if isinstance(step, File) else step.expected)
+    return steps
+
+
+def play(path: Path, door: Door, directory: Path) -> None:
+    """Run a transcript through a door, in `directory`. Raises AssertionError with a diff."""
+    repo = Repo(directory / "work")
+    for step in parse(path.read_text()):
+        if isinstance(step, File):
+            repo.write({step.name: "".join(f"{line}\n" for line in step.lines)})
+            continue
+        code, output = _run(step.text, door, repo)
+        actual = _lines(output)
+        if code != step.code or not matches(step.expected, actual):
+            expected = [*step.expected, *_exit_line(step.code)]
+            diff = difflib.unified_diff(
+                expected, [*actual, *_exit_line(code)], "expected", "came back", lineterm="", n=100
+            )
+            raise AssertionError(f"{path.name}:{step.line}: $ {step.text}\n" + "\n".join(diff))
+
+
+def matches(expected: list[str], actual: list[str]) -> bool:
+    """Whether lines came back as expected: ``...`` stands for any lines, ``[...]`` for anything in a line."""
+    pattern = "".join(
+        r"(?:.*\n)*?" if line == "..." else ".*?".join(map(re.escape, line.split("[...]"))) + r"\n"
+        for line in expected
+    )
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in actual)) is not None
+
+
+def _run(text: str, door: Door, repo: Repo) -> tuple[int, str]:
+    """Exit code of the last command of a pipe, and what all of them printed."""
+    words = shlex.split(text)
+    if words[0] == "curl":
+        answer = door.paas.http_get(*words[1:])
+        refused = f"HTTP {answer.status}\n" if answer.status >= 400 else ""
+        return (22 if refused else 0), refused + answer.body
+    if words[0] == "cp":
+        repo.copy(IMAGES / words[1])
+        return 0, ""
+    commands, stdin_name = _split(words)
+    stdin = (repo.path / stdin_name).open("rb") if stdin_name else subprocess.DEVNULL
+    processes: list[subprocess.Popen[bytes]] = []
+    for position, command in enumerate(commands):
+        if command[0] not in PROGRAMS:
+            raise ValueError(f"a transcript can't run {command[0]}; it can run {', '.join(PROGRAMS)}")
+        if command[0] == "ssh":
+            command = door.ssh_command(*command[2:])
+        last = position == len(commands) - 1
+        processes.append(
+            subprocess.Popen(
+                command,
+                cwd=repo.path,
+                env=door.git_env(),
+                stdin=processes[-1].stdout if processes else stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if last else subprocess.DEVNULL,
+            )
+        )
+        # Only the next command may hold the pipe, or the one before would never see it close.
+        if len(processes) > 1 and (pipe := processes[-2].stdout):
+            pipe.close()
+    output, _ = processes[-1].communicate(timeout=STEP_SECONDS)
+    for process in processes[:-1]:
+        process.wait(STEP_SECONDS)
+    if not isinstance(stdin, int):
+        stdin.close()
+    return processes[-1].returncode, output.decode(errors="replace")
+
+
+def _split(words: list[str]) -> tuple[list[list[str]], str | None]:
+    """The commands of a pipe, and the file after ``<``."""
+    stdin = None
+    if "<" in words:
+        at = words.index("<")
+        stdin = words[at + 1]
+        words = words[:at] + words[at + 2 :]
+    commands: list[list[str]] = [[]]
+    for word in words:
+        if word == "|":
+            commands.append([])
+        else:
+            commands[-1].append(word)
+    return commands, stdin
+
+
+def _lines(output: str) -> list[str]:
+    """Lines as a terminal would show them in the end: without colours, redrawn parts and trailing blanks."""
+    text = _ESCAPES.sub("", output.replace("\r\n", "\n"))
+    lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.splitlines()]
+    return _drop_blank_end(lines)
+
+
+def _drop_blank_end(lines: list[str]) -> list[str]:
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _exit_line(code: int) -> list[str]:
+    return [f"[exit {code}]"] if code else []
