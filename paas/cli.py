@@ -82,7 +82,10 @@ def warm() -> None:
 
     import paas.engine.containers
     import paas.engine.images
-    import paas.router.haproxy  # noqa: F401
+    from paas.router import binary
+
+    # Which HAProxy there is stays known to the children.
+    binary.missing()
 
 
 def main(words: list[str], caller: Caller) -> int:

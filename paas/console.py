@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, TextIO
 
 from paas.errors import Cancelled
@@ -101,11 +103,11 @@ class Console:
             self._live = False
             self._guard(lambda: _print(self.out, "\r\x1b[K"))
 
-    def _guard(self, write: object) -> None:
+    def _guard(self, write: Callable[[], None]) -> None:
         if self.deaf:
             return
         try:
-            write()  # type: ignore[operator]
+            write()
         except BrokenPipeError:
             self.deaf = True
             raise Cancelled("nobody reads the output any more") from None
@@ -142,6 +144,25 @@ class Progress:
         rate = done / max(time.monotonic() - self.started, 0.001)
         share = f" of {size(total)}" if total else ""
         self.update(f"{size(done)}{share}, {size(rate)}/s")
+
+    @contextlib.contextmanager
+    def ticking(self, state: Callable[[], str]) -> Iterator[None]:
+        """Say `state()` every now and then while the block waits for something that tells nothing itself."""
+        ended = threading.Event()
+
+        def tick() -> None:
+            while not ended.wait(LIVE_PROGRESS_SECONDS if self.live else PLAIN_PROGRESS_SECONDS):
+                with contextlib.suppress(Cancelled):
+                    self.update(state())
+
+        thread = threading.Thread(target=tick, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self.console.end_live()
 
     def seconds(self) -> float:
         return time.monotonic() - self.started

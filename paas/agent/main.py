@@ -71,6 +71,8 @@ def _retire_app(settings: Settings, app_id: int) -> None:
     """Retire what the app has waiting, then forget releases beyond those that are kept."""
     with _reported():
         session = new_session(settings)
+        # A request may have been given to a process in the instant before the switch and not be counted yet.
+        time.sleep(DRAIN_POLL_SECONDS)
         while waiting := session.releases.retirements(app_id):
             if not all(list(map(partial(retire, session), waiting))):
                 time.sleep(DRAIN_POLL_SECONDS)

@@ -16,7 +16,7 @@ from paas.store.apps import App
 AppArgument = Annotated[str, typer.Argument(metavar="APP", show_default=False, help="The app's name")]
 FormatOption = Annotated[str, typer.Option("--format", metavar="FORMAT", help="stdout or json")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask")]
-NumberOption = Annotated[int, typer.Option("--num", "-n", min=1, max=10_000, help="How many")]
+NumberOption = Annotated[int, typer.Option("--num", "-n", metavar="N", min=1, max=10_000, help="How many")]
 
 
 class InvalidFormat(PaasError):

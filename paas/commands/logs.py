@@ -17,7 +17,7 @@ group = Group("logs", "Show the logs of an app", bare="logs")
 def logs(
     app: AppArgument = "",
     tail: Annotated[bool, typer.Option("--tail", "-t", help="Go on printing what comes")] = False,
-    number: Annotated[int, typer.Option("--num", "-n", min=0, help="Lines per process")] = 100,
+    number: Annotated[int, typer.Option("--num", "-n", metavar="N", min=0, help="Lines per process")] = 100,
     process: Annotated[str, typer.Option("--ps", "-p", metavar="TYPE[.N]", help="Only these processes")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Without time and process in front")] = False,
 ) -> None:

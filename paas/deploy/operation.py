@@ -104,7 +104,9 @@ def _take_turn(session: Session, app: App, record: Operation, lock: FileLock, wa
     if not wait:
         raise AppBusy(app=app.name, holder=holder)
     session.console.step(f"Waiting for {holder}")
-    lock.acquire()
+    progress = session.console.progress("Waiting")
+    with progress.ticking(lambda: f"{progress.seconds():.0f} s"):
+        lock.acquire()
 
 
 def _holder(session: Session, app: App, record: Operation) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -93,10 +93,8 @@ class Rollout:
         progress = session.console.progress("Waiting for health checks")
         try:
             futures = [pool.submit(self._start, kind, number) for kind, number in wanted]
-            for _ in _until_done(futures):
-                ready = sum(future.done() for future in futures)
-                progress.update(f"{ready} of {len(futures)} passed after {progress.seconds():.0f} s")
-            session.console.end_live()
+            with progress.ticking(lambda: f"{_passed(futures)} after {progress.seconds():.0f} s"):
+                wait(futures, return_when=FIRST_EXCEPTION)
             # A failed one first: the others may still be waiting for their checks.
             futures.sort(key=lambda future: not (future.done() and future.exception()))
             return [self._started(future) for future in futures]
@@ -219,10 +217,5 @@ def notify_agent(session: Session) -> bool:
     return True
 
 
-def _until_done(futures: list[Future[tuple[Process, list[str]]]]) -> Iterator[None]:
-    """Yields now and then until all are done or one has failed."""
-    while True:
-        done, pending = wait(futures, timeout=1.0, return_when=FIRST_EXCEPTION)
-        yield
-        if not pending or any(future.exception() for future in done):
-            return
+def _passed(futures: list[Future[tuple[Process, list[str]]]]) -> str:
+    return f"{sum(future.done() for future in futures)} of {len(futures)} passed"

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 BUILDX_SINCE = 23
 PROBE_SECONDS = 20
+# BuildKit 20.10 tells each step's digest on a line of its own, which means nothing to anybody.
+_DIGEST_LINE = re.compile(r"#\d+ sha256:[0-9a-f]{64}")
+_ERROR_MARK = re.compile(r"^(#\d+ )?ERROR: ")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[^\[]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -171,13 +174,13 @@ def _build_with_api(api: APIClient, request: BuildRequest, context: IO[bytes], c
 
 
 def _clean_lines(chunks: IO[bytes] | list[bytes] | tuple[bytes, ...]) -> Iterator[str]:
-    """Lines as text, without blank ones, terminal escapes and control characters."""
+    """Lines as text, without blank ones, digests, terminal escapes and control characters."""
     for chunk in chunks:
         for line in chunk.decode("utf-8", "replace").splitlines():
             clean = _ESCAPES.sub("", line).rstrip()
-            if clean:
+            if clean and not _DIGEST_LINE.fullmatch(clean):
                 yield clean
 
 
 def _short(reason: str) -> str:
-    return " ".join(reason.split()).removeprefix("ERROR: ")[:300]
+    return _ERROR_MARK.sub("", " ".join(reason.split()))[:300]
