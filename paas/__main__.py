@@ -1,0 +1,123 @@
+"""Where every process of ours starts: `paas serve`, a command of its own, or the client of a running server."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from paas import interrupts
+from paas.errors import USAGE, PaasError
+from paas.gateway import command, dispatcher, protocol, stub
+from paas.model.caller import Caller
+from paas.settings import Listen, Settings
+
+
+def main() -> int:
+    """The installed `paas`: asks the server, as the stub does; without one runs the command in this process."""
+    environment = {**os.environb, b"PAAS_PYTHON": os.fsencode(sys.executable)}
+    return stub.main([os.fsencode(word) for word in sys.argv], environment)
+
+
+def run(argv: list[str]) -> int:
+    """`python -m paas`: run what `argv` stands for in this process; its exit code."""
+    try:
+        settings = Settings.from_environment()
+    except ValueError as error:
+        command.complain(str(error))
+        return USAGE
+    try:
+        if argv[1:] == ["serve"]:
+            return _serve(settings)
+        if argv[1:2] == ["--connection"]:
+            _dispatcher(settings).handle(socket.socket(fileno=int(argv[2])))
+    except PaasError as error:
+        command.complain(*error.lines)
+        return error.exit_code
+    return _run_here(settings, argv)
+
+
+def _run_here(settings: Settings, argv: list[str]) -> int:
+    """Run one command without a server."""
+    environment = dict(os.environb)
+    door, key_id, words = stub.invocation([os.fsencode(word) for word in argv], environment)
+    request = protocol.decode(
+        stub.encode(door, key_id, os.fsencode(_directory()), stub.selected(environment, door), words)[4:]
+    )
+    inherited = tuple(int(number) for number in os.environ.get("PAAS_DESCRIPTORS", "").split(",") if number)
+    descriptors = inherited if door == "hook" else ()
+    command.standard_streams()
+    command.prepare(settings, request)
+    interrupts.install()
+    # Nobody is at the other end of a connection here, but somebody may stop reading our output.
+    ours, theirs = socket.socketpair()
+    interrupts.watch([ours.fileno(), 1])
+    code = command.run(
+        settings,
+        _command,
+        lambda: command.words_of(request),
+        lambda: command.caller_of(request, os.getuid(), command.stored_key_name(settings), descriptors),
+    )
+    theirs.close()
+    return code
+
+
+def _command(words: list[str], caller: Caller) -> int:
+    from paas import cli
+
+    return cli.main(words, caller)
+
+
+def _dispatcher(settings: Settings) -> dispatcher.Dispatcher:
+    return dispatcher.Dispatcher(settings, _command, command.stored_key_name(settings))
+
+
+def _serve(settings: Settings) -> int:
+    """The supervisor: everything in the foreground. Raises PaasError when something can't be started."""
+    from paas import cli
+    from paas.gateway import serve, ssh_server
+
+    os.environ["PAAS_ROOT"] = str(settings.root)
+    cli.warm()
+    requests = dispatcher.listen(settings)
+    front = _dispatcher(settings)
+    ssh = "off"
+    services = [serve.Service("dispatcher", lambda ready: front.run(requests, ready), listener=requests)]
+    if settings.ssh_listen is not None:
+        connections = ssh_server.listen(settings.ssh_listen)
+        ssh = str(Listen(settings.ssh_listen.host, connections.getsockname()[1]))
+        server = ssh_server.SshServer(settings, ssh_server.stored_key(settings))
+        services.append(
+            serve.Service("SSH server", lambda ready: server.run(connections, ready), listener=connections)
+        )
+    if _exists("paas.agent.main"):
+        services.append(serve.Service("agent", lambda ready: _agent(settings, ready)))
+    code = serve.serve(services, f"ssh={ssh} http={settings.http_listen} root={settings.root}")
+    settings.socket_path.unlink(missing_ok=True)
+    return code
+
+
+def _agent(settings: Settings, ready: Callable[[], None]) -> None:
+    agent = importlib.import_module("paas.agent.main")
+    agent.run(settings, ready)
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _directory() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv))

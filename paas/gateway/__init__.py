@@ -1,0 +1,1 @@
+"""How a user gets in: stub, dispatcher, SSH server, git transport, and the supervisor that runs them."""

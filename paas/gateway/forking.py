@@ -1,0 +1,117 @@
+"""A single-threaded loop that accepts connections and forks a process for each at once."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Handle = Callable[[socket.socket], None]
+
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+ACCEPT_RETRY_SECONDS = 0.1
+
+
+@dataclass
+class ForkingServer:
+    """Forks for each connection that `listener` accepts; the child runs `handle` and exits.
+
+    Beyond `limit` children at a time `refuse` answers, in the server itself, so it must not block. A child is on
+    its own: the end of the server doesn't end it.
+    """
+
+    listener: socket.socket
+    handle: Handle
+    refuse: Handle
+    limit: int
+    children: set[int] = field(default_factory=set)
+    _stopping: bool = False
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Say `ready`, then accept until SIGTERM or SIGINT."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in HANDLED:
+            signal.signal(number, self._on_signal)
+        self.listener.setblocking(False)
+        poller = select.poll()
+        poller.register(reader, select.POLLIN)
+        poller.register(self.listener, select.POLLIN)
+        ready()
+        while not self._stopping:
+            for descriptor, _ in poller.poll():
+                if descriptor == reader:
+                    os.read(reader, 4096)
+                    self._reap()
+                else:
+                    self._accept()
+        self.listener.close()
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self._stopping = True
+
+    def _reap(self) -> None:
+        while self.children:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self.children.clear()
+                return
+            if pid == 0:
+                return
+            self.children.discard(pid)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self.listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError:  # Out of descriptors or memory: the one who waits stays in the queue.
+            select.select([], [], [], ACCEPT_RETRY_SECONDS)
+            return
+        with connection:
+            if len(self.children) >= self.limit:
+                self.refuse(connection)
+                return
+            try:
+                pid = os.fork()
+            except OSError:
+                self.refuse(connection)
+                return
+            if pid == 0:
+                self._child(connection)
+            self.children.add(pid)
+
+    def _child(self, connection: socket.socket) -> None:
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in HANDLED:
+                signal.signal(number, signal.SIG_DFL)
+            connection.setblocking(True)
+            self.handle(connection)
+            code = 0
+        except BaseException:
+            traceback.print_exc(file=sys.stderr)
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+
+
+def close_other_descriptors(keep: set[int]) -> None:
+    """Close every descriptor above 2 that isn't in `keep`."""
+    # A list first: the directory itself is read through a descriptor.
+    numbers = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+    for number in numbers:
+        if number > 2 and number not in keep:
+            try:
+                os.close(number)
+            except OSError:
+                continue
