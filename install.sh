@@ -64,7 +64,8 @@ quietly() {
     local advice=$1 start
     shift
     mkdir -p "$LOGS"
-    start=$(wc -l <"$LOG" 2>/dev/null || echo 0)
+    touch "$LOG"
+    start=$(wc -l <"$LOG")
     if ! "$@" >>"$LOG" 2>&1 </dev/null; then
         tail -n +$((start + 1)) "$LOG" | tail -n 15 | sed 's/^/       /' >&2
         die "$advice"

@@ -1,4 +1,7 @@
-"""Transcripts: sessions as text files, run for real and compared. tests/transcripts/README.md has the format."""
+"""Transcripts: sessions as text files, run for real and compared. tests/transcripts/README.md has the format.
+
+`python -m support.transcript FILE…` in tests/ plays files and prints what comes back, which helps to write one.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,16 @@ import difflib
 import re
 import shlex
 import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.doors import Door
+from support.doors import Door, embedded
 from support.images import IMAGES
 from support.repo import Repo
+from support.server import running_paas
 
 PROGRAMS = ("ssh", "git", "docker", "curl", "cat", "head", "printf")
 STEP_SECONDS = 300
@@ -64,19 +71,27 @@ def parse(text: str) -> list[Command | File]:
 
 def play(path: Path, door: Door, directory: Path) -> None:
     """Run a transcript through a door, in `directory`. Raises AssertionError with a diff."""
-    repo = Repo(directory / "work")
-    for step in parse(path.read_text()):
-        if isinstance(step, File):
-            repo.write({step.name: "".join(f"{line}\n" for line in step.lines)})
-            continue
-        code, output = _run(step.text, door, repo)
-        actual = _lines(output)
+    __tracebackhide__ = True
+    for step, code, actual in run_steps(parse(path.read_text()), door, directory):
         if code != step.code or not matches(step.expected, actual):
             expected = [*step.expected, *_exit_line(step.code)]
             diff = difflib.unified_diff(
                 expected, [*actual, *_exit_line(code)], "expected", "came back", lineterm="", n=100
             )
             raise AssertionError(f"{path.name}:{step.line}: $ {step.text}\n" + "\n".join(diff))
+
+
+def run_steps(
+    steps: list[Command | File], door: Door, directory: Path
+) -> Iterator[tuple[Command, int, list[str]]]:
+    """Each command as it ends, with its exit code and the lines that came back."""
+    repo = Repo(directory / "work")
+    for step in steps:
+        if isinstance(step, File):
+            repo.write({step.name: "".join(f"{line}\n" for line in step.lines)})
+        else:
+            code, output = _run(step.text, door, repo)
+            yield step, code, _lines(output)
 
 
 def matches(expected: list[str], actual: list[str]) -> bool:
@@ -92,7 +107,10 @@ def _run(text: str, door: Door, repo: Repo) -> tuple[int, str]:
     """Exit code of the last command of a pipe, and what all of them printed."""
     words = shlex.split(text)
     if words[0] == "curl":
-        answer = door.paas.http_get(*words[1:])
+        try:
+            answer = door.paas.http_get(*words[1:])
+        except OSError as error:
+            return 7, str(error)
         refused = f"HTTP {answer.status}\n" if answer.status >= 400 else ""
         return (22 if refused else 0), refused + answer.body
     if words[0] == "cp":
@@ -105,7 +123,7 @@ def _run(text: str, door: Door, repo: Repo) -> tuple[int, str]:
         if command[0] not in PROGRAMS:
             raise ValueError(f"a transcript can't run {command[0]}; it can run {', '.join(PROGRAMS)}")
         if command[0] == "ssh":
-            command = door.ssh_command(*command[2:])
+            command = ["ssh", "-F", str(door.ssh_config), *command[1:]]
         last = position == len(commands) - 1
         processes.append(
             subprocess.Popen(
@@ -159,3 +177,15 @@ def _drop_blank_end(lines: list[str]) -> list[str]:
 
 def _exit_line(code: int) -> list[str]:
     return [f"[exit {code}]"] if code else []
+
+
+def _show(paths: list[Path]) -> None:
+    with running_paas() as paas, tempfile.TemporaryDirectory() as directory:
+        for path in paths:
+            steps = parse(path.read_text())
+            for step, code, lines in run_steps(steps, embedded(paas), Path(directory) / path.stem):
+                print("\n".join([f"$ {step.text}", *lines, *_exit_line(code)]), flush=True)
+
+
+if __name__ == "__main__":
+    _show([Path(name) for name in sys.argv[1:]])
