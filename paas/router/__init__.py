@@ -1,0 +1,58 @@
+"""How requests arrive: HAProxy in front of all apps, or a loopback port for each where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from paas.router import binary
+from paas.router.direct import Direct
+from paas.router.haproxy import Change, HAProxy
+from paas.router.routes import Route, Routes, Server
+from paas.router.runtime import RouterFailed, RouterNotRunning
+from paas.settings import Settings
+
+__all__ = [
+    "Change",
+    "Direct",
+    "HAProxy",
+    "Route",
+    "Router",
+    "RouterFailed",
+    "RouterNotRunning",
+    "Routes",
+    "Server",
+    "choose",
+]
+
+
+class Router(Protocol):
+    """What a rollout and the agent need of a router; `HAProxy` documents each."""
+
+    @property
+    def publishes_ports(self) -> bool:
+        """Whether web processes must be published on a loopback port to be reachable."""
+
+    @property
+    def missing(self) -> str | None:
+        """What is missing for domains and how to get it, one line; None when nothing is."""
+
+    def apply(self, routes: Routes) -> Change: ...
+
+    def drained(self, slot: int, server_name: str) -> bool: ...
+
+    def remove(self, slot: int, server_name: str) -> None: ...
+
+    def finish_drains(
+        self, servers: Iterable[tuple[int, str]], seconds: float
+    ) -> tuple[tuple[int, str], ...]: ...
+
+    def draining(self) -> tuple[tuple[int, str], ...]: ...
+
+    def url(self, domain: str, published_port: int | None = None) -> str: ...
+
+
+def choose(settings: Settings) -> Router:
+    """HAProxy where the program is there and new enough, running or not; else loopback ports."""
+    missing = binary.missing()
+    return HAProxy(settings) if missing is None else Direct(missing)

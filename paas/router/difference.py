@@ -1,0 +1,127 @@
+"""What HAProxy says it is, and the commands that make it what it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from paas.router.configuration import MAP_FILE, SERVER_OPTIONS, Identity
+from paas.router.routes import Routes, Server
+
+DESCRIPTION = "\ndescription: "
+PROCESS = "\nPid: "
+# Columns of `show servers state`, format 1.
+BACKEND, NAME, ADDRESS, ADMIN_STATE, PORT, COLUMNS = 1, 3, 4, 6, 18, 25
+
+
+@dataclass(frozen=True)
+class Running:
+    """One server that HAProxy has. `serving` is False while it is drained, in maintenance or not enabled yet."""
+
+    address: str
+    port: int
+    serving: bool
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one worker does: its identity, process id, servers by (slot, name), and domains → backend name."""
+
+    identity: Identity
+    pid: int
+    servers: dict[tuple[int, str], Running] = field(default_factory=dict)
+    domains: dict[str, str] = field(default_factory=dict)
+
+
+def identify(ask: Callable[[str], str]) -> tuple[Identity, int]:
+    """What a worker says it runs, and its process id."""
+    info = "\n" + ask("show info")
+    return Identity.parse(_after(info, DESCRIPTION)), int(_after(info, PROCESS) or 0)
+
+
+def observe(ask: Callable[[str], str]) -> Observed:
+    """Read a worker's state through `ask` (three commands). One that is not ours comes back empty."""
+    known, pid = identify(ask)
+    if not known.stock:
+        return Observed(known, pid)
+    return Observed(
+        known, pid, read_servers(ask("show servers state")), read_map(ask(f"show map {MAP_FILE}"))
+    )
+
+
+def read_servers(text: str) -> dict[tuple[int, str], Running]:
+    """Parse `show servers state`; backends that are no slots are left out."""
+    servers = {}
+    for line in text.splitlines():
+        words = line.split(" ")
+        if len(words) >= COLUMNS and words[BACKEND].startswith("slot"):
+            running = Running(words[ADDRESS], int(words[PORT]), words[ADMIN_STATE] == "0")
+            servers[int(words[BACKEND][4:]), words[NAME]] = running
+    return servers
+
+
+def read_map(text: str) -> dict[str, str]:
+    """Parse `show map` (reference, key, value a line)."""
+    return {key: value for _, key, value in (line.split(" ") for line in text.splitlines() if line)}
+
+
+def difference(routes: Routes, observed: Observed) -> list[str]:
+    """The runtime commands from what is to what should be, in an order in which no request is lost.
+
+    An address that now belongs to somebody else goes first, so that no request reaches the wrong app. Then new servers,
+    then the domains that may lead to them, and only then what is no longer wanted: that is drained, not deleted.
+    """
+    stock = observed.identity.stock
+    wanted = {key: server for key, server in routes.servers.items() if key[0] <= stock}
+    unwanted = [key for key, running in observed.servers.items() if running.serving and key not in wanted]
+    if not unwanted:
+        return [*_bring(wanted, observed), *_lead(routes, observed)]
+    taken = {(server.address, server.port) for server in wanted.values()}
+    stale = {key for key in unwanted if _endpoint(observed.servers[key]) in taken}
+    return [
+        *(_state(key, "drain") for key in unwanted if key in stale),
+        *_bring(wanted, observed),
+        *_lead(routes, observed),
+        *(_state(key, "drain") for key in unwanted if key not in stale),
+    ]
+
+
+def _bring(wanted: dict[tuple[int, str], Server], observed: Observed) -> list[str]:
+    moved, new = [], []
+    for key, server in wanted.items():
+        running = observed.servers.get(key)
+        name = f"slot{key[0]}/{key[1]}"
+        if running is None:
+            new.append(f"add server {name} {server.endpoint}{SERVER_OPTIONS}")
+        elif _endpoint(running) != (server.address, server.port):
+            moved.append(f"set server {name} addr {server.address} port {server.port}")
+        if running is None or not running.serving:
+            new.append(_state(key, "ready"))
+    return moved + new
+
+
+def _lead(routes: Routes, observed: Observed) -> list[str]:
+    commands = []
+    for domain, slot in routes.domains.items():
+        known = observed.domains.get(domain)
+        if known is None:
+            commands.append(f"add map {MAP_FILE} {domain} slot{slot}")
+        elif known != f"slot{slot}":
+            commands.append(f"set map {MAP_FILE} {domain} slot{slot}")
+    commands += [
+        f"del map {MAP_FILE} {domain}" for domain in observed.domains if domain not in routes.domains
+    ]
+    return commands
+
+
+def _state(key: tuple[int, str], state: str) -> str:
+    return f"set server slot{key[0]}/{key[1]} state {state}"
+
+
+def _endpoint(running: Running) -> tuple[str, int]:
+    return running.address, running.port
+
+
+def _after(text: str, start: str) -> str:
+    _, found, rest = text.partition(start)
+    return rest.partition("\n")[0].strip() if found else ""

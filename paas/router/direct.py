@@ -1,0 +1,42 @@
+"""The router without HAProxy: every web process is published on a loopback port, and the URL says which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from paas.router.haproxy import Change
+from paas.router.routes import Routes
+
+
+class Direct:
+    """Nothing to keep in step. `missing` says what would be needed for domains, one line for the user."""
+
+    publishes_ports = True
+
+    def __init__(self, missing: str) -> None:
+        self.missing: str | None = missing
+
+    def apply(self, routes: Routes) -> Change:
+        """Do nothing: the engine has published the ports."""
+        return Change(running=False)
+
+    def drained(self, slot: int, server_name: str) -> bool:
+        """Nobody can tell; callers wait no longer than they have to."""
+        return True
+
+    def remove(self, slot: int, server_name: str) -> None:
+        """Do nothing."""
+
+    def finish_drains(
+        self, servers: Iterable[tuple[int, str]], seconds: float
+    ) -> tuple[tuple[int, str], ...]:
+        """Do nothing; nothing was cut."""
+        return ()
+
+    def draining(self) -> tuple[tuple[int, str], ...]:
+        """Nothing is."""
+        return ()
+
+    def url(self, domain: str, published_port: int | None = None) -> str:
+        """The loopback URL of the port; without one there is nothing to show but the domain."""
+        return f"http://127.0.0.1:{published_port}" if published_port else f"http://{domain}"

@@ -1,0 +1,90 @@
+"""HAProxy's processes: the worker that takes connections, the ones a reload has left behind, their master."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from paas.router import binary
+from paas.router.configuration import CONTROL_SOCKET, MASTER_SOCKET, Identity
+from paas.router.difference import identify
+from paas.router.runtime import RouterFailed, RouterNotRunning, Runtime, ask_once
+from paas.settings import Settings
+
+RELOAD_SECONDS = 15.0  # until a new worker must answer
+POLL_SECONDS = 0.02
+OLD_WORKERS = "# old workers"
+
+Answer = TypeVar("Answer")
+
+
+class Workers:
+    """The way to each worker of one installation."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._control = settings.run_dir / CONTROL_SOCKET
+        self._master = settings.run_dir / MASTER_SOCKET
+
+    def current(self) -> Runtime:
+        """A conversation with the worker that takes connections. Raises RouterNotRunning."""
+        return Runtime(self._control)
+
+    def each(
+        self, do: Callable[[Runtime], Answer], do_old: Callable[[Runtime], Answer] | None = None
+    ) -> list[Answer]:
+        """What `do` returned for every worker that is there, `do_old` for those that a reload has left."""
+        answers = _try(self.current, do)
+        try:
+            old = old_pids(ask_once(self._master, "show proc"))
+        except RouterNotRunning:
+            old = []
+        for pid in old:
+            answers += _try(partial(Runtime, self._master, pid), do_old or do)
+        return answers
+
+    def reload(self, wanted: Identity) -> None:
+        """Load the file in a new worker; the old one keeps its connections until they end.
+
+        Raises RouterFailed when the file is refused (the old worker goes on), nobody is there to do it, or no new
+        worker answers in time.
+        """
+        complaint = binary.check(self._settings)
+        if complaint is not None:
+            raise RouterFailed(command="reload", reason=complaint)
+        before = self._pid()
+        try:
+            ask_once(self._master, "reload")
+        except RouterNotRunning as error:
+            reason = f"its master does not answer ({error.fields['reason']}). Restart the router's service"
+            raise RouterFailed(command="reload", reason=reason) from error
+        deadline = time.monotonic() + RELOAD_SECONDS
+        while self._pid(wanted) in (0, before):
+            if time.monotonic() > deadline:
+                raise RouterFailed(command="reload", reason=f"no new worker within {RELOAD_SECONDS:g} s")
+            time.sleep(POLL_SECONDS)
+
+    def _pid(self, wanted: Identity | None = None) -> int:
+        try:
+            with self.current() as runtime:
+                found, pid = identify(runtime.ask)
+        except RouterNotRunning:
+            return 0
+        return pid if wanted in (None, found) else 0
+
+
+def old_pids(processes: str) -> list[int]:
+    """The process ids below `# old workers` in the master's `show proc`."""
+    _, _, rest = processes.partition(OLD_WORKERS)
+    lines = rest.partition("\n#")[0].splitlines()
+    return [int(line.split()[0]) for line in lines if line.strip()]
+
+
+def _try(connect: Callable[[], Runtime], do: Callable[[Runtime], Answer]) -> list[Answer]:
+    try:
+        with connect() as runtime:
+            return [do(runtime)]
+    except RouterNotRunning:  # it ended, perhaps while we talked
+        return []

@@ -1,0 +1,125 @@
+"""The configuration as a pure function of what should be."""
+
+from pathlib import Path
+
+import pytest
+
+from paas.router.configuration import Identity, Machine, identity, page, render, render_map, stock_for
+from paas.router.routes import Route, Routes, Server
+from paas.settings import Settings
+
+SETTINGS = Settings.from_environment({"PAAS_ROOT": "/srv/x", "PAAS_HTTP_LISTEN": "127.0.0.1:8080"})
+ONE = Server("r1-web.1", "10.0.0.2", 5000)
+TWO = Server("r1-web.2", "fd00::2", 5000)
+ROUTES = Routes(
+    (
+        Route("blog", 7, 2, ("blog.example.org", "*.blog.example.org"), (TWO, ONE)),
+        Route("api", 9, 1, ("api.example.org",), ()),
+    )
+)
+
+
+def test_current_servers_are_ordinary_lines_of_their_slot() -> None:
+    text = render(SETTINGS, ROUTES, 64)
+    _, _, slots = text.partition("backend slot1 from web\n")
+    assert slots.startswith(
+        "backend slot2 from web\n"
+        "    server r1-web.1 10.0.0.2:5000\n"
+        "    server r1-web.2 [fd00::2]:5000\n"
+        "backend slot3 from web\n"
+    )
+
+
+def test_the_order_of_routes_does_not_matter() -> None:
+    other = Routes(tuple(reversed(ROUTES.routes)))
+    assert render(SETTINGS, other, 64) == render(SETTINGS, ROUTES, 64)
+    assert render_map(other) == render_map(ROUTES)
+
+
+def test_the_map_has_a_line_a_domain() -> None:
+    assert render_map(ROUTES) == "*.blog.example.org slot2\napi.example.org slot1\nblog.example.org slot2\n"
+    assert render_map(Routes()) == ""
+
+
+def test_the_root_is_not_in_the_file() -> None:
+    assert "/srv/x" not in render(SETTINGS, ROUTES, 64)
+
+
+def test_a_full_stock_is_rendered_and_raised_when_a_slot_needs_it() -> None:
+    assert render(SETTINGS, Routes(), 64).count("\nbackend slot") == 64
+    assert render(SETTINGS, Routes((Route("a", 1, 70, (), ()),)), 64).count("\nbackend slot") == 70
+
+
+@pytest.mark.parametrize(("highest", "stock"), [(0, 64), (32, 64), (33, 128), (96, 128), (500, 576)])
+def test_the_stock_leaves_spare_slots(highest: int, stock: int) -> None:
+    routes = Routes((Route("a", 1, highest, (), ()),)) if highest else Routes()
+    assert stock_for(routes) == stock
+
+
+def test_the_shape_changes_with_settings_and_not_with_routes_or_stock() -> None:
+    other = Settings.from_environment({"PAAS_ROOT": "/srv/x", "PAAS_HTTP_LISTEN": "127.0.0.1:8081"})
+    mine = identity(SETTINGS, 64)
+    assert mine.shape == identity(SETTINGS, 128).shape
+    assert mine.shape != identity(other, 64).shape
+    assert mine.shape != identity(SETTINGS, 64, Machine(user="haproxy")).shape
+    assert f"    description {mine}\n" in render(SETTINGS, ROUTES, 64)
+    assert Identity.parse(str(mine)) == mine
+
+
+@pytest.mark.parametrize("text", ["", "somebody's proxy", "paas/x", "paas/x/y", "other/x/64"])
+def test_a_foreign_description_is_nobody(text: str) -> None:
+    assert Identity.parse(text) == Identity("", 0)
+
+
+@pytest.mark.parametrize(
+    ("listen", "machine", "bind"),
+    [
+        (":80", Machine(dual_stack=True), ":::80 v4v6"),
+        (":80", Machine(), "*:80"),
+        ("127.0.0.1:8080", Machine(dual_stack=True), "127.0.0.1:8080"),
+        ("[::1]:8080", Machine(), "[::1]:8080"),
+    ],
+)
+def test_binds(listen: str, machine: Machine, bind: str) -> None:
+    settings = Settings.from_environment({"PAAS_ROOT": "/srv/x", "PAAS_HTTP_LISTEN": listen})
+    assert f"    bind {bind}\n" in render(settings, Routes(), 64, machine)
+
+
+def test_workers_become_the_machines_user() -> None:
+    assert "    user haproxy\n    group haproxy\n" in render(SETTINGS, Routes(), 64, Machine(user="haproxy"))
+    assert "    user " not in render(SETTINGS, Routes(), 64)
+
+
+def test_pages_are_packaged_and_name_nobody() -> None:
+    for name in ("404.html", "503.html"):
+        assert page(name).startswith("<!doctype html>")
+        assert "paas" not in page(name).lower()
+
+
+def test_bad_values_never_reach_the_file() -> None:
+    for name in ("", "a b", "a\nb", "-a", "a/b"):
+        with pytest.raises(ValueError):
+            Server(name, "10.0.0.1", 80)
+    for address, port in (("host", 80), ("10.0.0.1 check", 80), ("10.0.0.1", 0), ("10.0.0.1", 65536)):
+        with pytest.raises(ValueError):
+            Server("a", address, port)
+    for domain in ("", "A.example.org", "a b", "a\nslot2", "*.", "a..b", "x.*.y", "-a.org"):
+        with pytest.raises(ValueError):
+            Route("a", 1, 1, (domain,), ())
+
+
+def test_a_slot_and_a_domain_belong_to_one_app() -> None:
+    one = Route("a", 1, 1, ("a.org",), ())
+    for other in (Route("b", 2, 1, (), ()), Route("b", 2, 2, ("a.org",), ())):
+        with pytest.raises(ValueError):
+            Routes((one, other))
+    with pytest.raises(ValueError):
+        Route("a", 1, 0, (), ())
+    with pytest.raises(ValueError):
+        Route("a", 1, 1, (), (ONE, ONE))
+
+
+def test_rendering_reads_nothing_of_the_root(tmp_path: Path) -> None:
+    settings = Settings.from_environment({"PAAS_ROOT": str(tmp_path / "none")})
+    assert render(settings, ROUTES, 64)
+    assert not (tmp_path / "none").exists()
