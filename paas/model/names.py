@@ -14,6 +14,10 @@ _CONFIG_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _BRANCH_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 
 
+class InvalidHostPart(InvalidAppName):
+    """App name {name} can't be part of a domain. Let no part of it, between dots, begin or end with a dash, and its end be no dot"""
+
+
 class InvalidBranch(PaasError):
     """Invalid branch name: {name}. Use letters, digits, dots, dashes and slashes, as git check-ref-format does"""
 
@@ -31,7 +35,7 @@ class InvalidSshKeyName(PaasError):
 
 
 class AppName(str):
-    """``^[a-z0-9][a-z0-9.-]*$``, at most 63 characters, not ending like a repository (``.git``)."""
+    """``^[a-z0-9][a-z0-9.-]*$``, at most 63 characters, fit for a domain, not ending like a repository (``.git``)."""
 
     __slots__ = ()
 
@@ -42,6 +46,9 @@ class AppName(str):
             raise AppNotSpecified()
         if not _APP.fullmatch(text) or len(text) > APP_NAME_LENGTH or ".." in text or text.endswith(".git"):
             raise InvalidAppName()
+        if any(not part or part.startswith("-") or part.endswith("-") for part in text.split(".")):
+            # Neither the router nor the engine's image names take it.
+            raise InvalidHostPart(name=text)
         return cls(text)
 
     @classmethod

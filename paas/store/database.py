@@ -51,14 +51,27 @@ class Database:
         return Secrets.of(self.settings.root)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self.connection.execute(sql, parameters)
+        """Raises DatabaseFailed, or sqlite3.IntegrityError where a rule of the tables is broken."""
+        with self._failures():
+            return self.connection.execute(sql, parameters)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        return self.connection.execute(sql, parameters).fetchall()
+        with self._failures():
+            return self.connection.execute(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
-        row: Row | None = self.connection.execute(sql, parameters).fetchone()
+        with self._failures():
+            row: Row | None = self.connection.execute(sql, parameters).fetchone()
         return row
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise DatabaseFailed(path=self.path, root=self.settings.root, reason=error) from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -66,13 +79,15 @@ class Database:
         if self.connection.in_transaction:
             yield
             return
-        self.connection.execute("BEGIN IMMEDIATE")
+        self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            # A full disk may have undone it already.
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
             raise
-        self.connection.execute("COMMIT")
 
     def close(self) -> None:
         self.connection.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import os
 import shlex
@@ -29,7 +28,7 @@ KEY_TYPES = (
     "ssh-rsa",
 )
 MAX_KEY_BYTES = 16384
-MIN_RSA_BLOB_BYTES = 270  # 2048 bits
+MIN_RSA_BITS = 2048
 
 
 class NoKeyGiven(PaasError):
@@ -131,23 +130,33 @@ def canonical(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
         raise EmptyKey()
-    if len(lines) > 1:
-        raise TooManyKeys()
     if "PRIVATE KEY" in lines[0]:
         raise InvalidKey(reason="this is a private key; give the .pub file")
+    if len(lines) > 1:
+        raise TooManyKeys()
     words = lines[0].split()
     if len(words) < 2 or words[0] not in KEY_TYPES:
         raise InvalidKey(reason=f"it has to start with one of {', '.join(KEY_TYPES)}")
     try:
         blob = base64.b64decode(words[1], validate=True)
-    except binascii.Error:
+    except ValueError:
         raise InvalidKey(reason="its second word is not base64") from None
-    inner = blob[4 : 4 + int.from_bytes(blob[:4], "big")]
-    if inner != words[0].encode() or len(blob) > MAX_KEY_BYTES:
+    fields = _fields(blob[: MAX_KEY_BYTES + 1])
+    if len(fields) < 2 or fields[0] != words[0].encode() or len(blob) > MAX_KEY_BYTES:
         raise InvalidKey(reason="type and data do not belong together")
-    if words[0] == "ssh-rsa" and len(blob) < MIN_RSA_BLOB_BYTES:
-        raise InvalidKey(reason="RSA keys need 2048 bits at least")
+    if words[0] == "ssh-rsa" and int.from_bytes(fields[-1], "big").bit_length() < MIN_RSA_BITS:
+        raise InvalidKey(reason=f"RSA keys need {MIN_RSA_BITS} bits at least")
     return f"{words[0]} {base64.b64encode(blob).decode()}"
+
+
+def _fields(blob: bytes) -> list[bytes]:
+    """The parts of a key's data, each behind its length: the type first, of RSA keys the modulus last."""
+    fields = []
+    while blob:
+        end = 4 + int.from_bytes(blob[:4], "big")
+        fields.append(blob[4:end])
+        blob = blob[end:]
+    return fields
 
 
 def fingerprint(public_key: str) -> str:

@@ -51,6 +51,7 @@ class Repository:
     def __init__(self, settings: Settings, app_name: str) -> None:
         self.settings = settings
         self.path = settings.repositories_dir / f"{app_name}.git"
+        self._stores: list[DiskObjectStore] = []
 
     @property
     def exists(self) -> bool:
@@ -86,7 +87,15 @@ class Repository:
         """The object store, with the quarantine of a push in front when we run below its hook."""
         own = DiskObjectStore(str(self.path / "objects"))
         quarantine = os.environ.get("GIT_QUARANTINE_PATH")
-        return OverlayObjectStore([DiskObjectStore(quarantine), own]) if quarantine else own
+        self._stores = [DiskObjectStore(quarantine), own] if quarantine else [own]
+        return OverlayObjectStore(list(self._stores)) if quarantine else own
+
+    def close(self) -> None:
+        """Give back the descriptors of the pack files that were read; what is read next opens them again."""
+        for store in self._stores:
+            store.close()
+        self._stores = []
+        vars(self).pop("objects", None)
 
     def resolve(self, ref: str) -> str | None:
         """The commit (40 hex digits) that a full ref name or an id stands for, None if it is not there."""

@@ -24,7 +24,10 @@ class Secrets:
         from cryptography.fernet import Fernet
 
         self.path = path
-        self._fernet = Fernet(_read_or_create(path))
+        try:
+            self._fernet = Fernet(_read_or_create(path))
+        except ValueError:
+            raise SecretKeyWrong(path=path) from None
 
     @staticmethod
     @cache

@@ -1,0 +1,84 @@
+"""Fixtures for tests without Docker: an installation below a temporary folder, and commands run in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from paas import cli
+from paas.commands import base
+from paas.console import Console
+from paas.deploy.session import Session
+from paas.model.caller import Caller
+from paas.settings import Settings
+from paas.store.apps import Apps
+from paas.store.database import Database, open_database
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Commands:
+    """Runs `paas WORDS` in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch = monkeypatch
+        self.capfd = capfd
+
+    def __call__(self, *words: str, stdin: str = "", door: str = "host") -> Said:
+        self.monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        self.capfd.readouterr()
+        code = cli.main(list(words), Caller("admin", door))  # type: ignore[arg-type]
+        session = base._session
+        if session is not None and "database" in vars(session):
+            session.database.close()
+        out, err = self.capfd.readouterr()
+        return Said(code, out, err)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.from_environment({"PAAS_ROOT": str(tmp_path / "root")})
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    with contextlib.closing(open_database(settings)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def apps(database: Database) -> Apps:
+    return Apps(database)
+
+
+@pytest.fixture
+def session(settings: Settings) -> Iterator[Session]:
+    """A session whose output can be read with `session.console.out.getvalue()`."""
+    opened = Session(settings, Caller("admin", "host"), Console(io.StringIO(), io.StringIO()))
+    yield opened
+    opened.database.close()
+
+
+@pytest.fixture
+def paas_command(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Commands:
+    """`paas_command("apps:create", "web1")`: the command's exit code and output."""
+    for name in [name for name in os.environ if name.startswith("PAAS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PAAS_ROOT", str(settings.root))
+    return Commands(monkeypatch, capfd)
