@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from paas import interrupts
 from paas.errors import USAGE, PaasError
-from paas.gateway import command, dispatcher, protocol, stub
+from paas.gateway import command, dispatcher, protocol, serve, stub
 from paas.model.caller import Caller
 from paas.settings import Listen, Settings
 
@@ -78,7 +76,8 @@ def _dispatcher(settings: Settings) -> dispatcher.Dispatcher:
 def _serve(settings: Settings) -> int:
     """The supervisor: everything in the foreground. Raises PaasError when something can't be started."""
     from paas import cli
-    from paas.gateway import serve, ssh_server
+    from paas.agent import main as agent
+    from paas.gateway import ssh_server
 
     os.environ["PAAS_ROOT"] = str(settings.root)
     cli.warm()
@@ -93,23 +92,28 @@ def _serve(settings: Settings) -> int:
         services.append(
             serve.Service("SSH server", lambda ready: server.run(connections, ready), listener=connections)
         )
-    if _exists("paas.agent.main"):
-        services.append(serve.Service("agent", lambda ready: _agent(settings, ready)))
-    code = serve.serve(services, f"ssh={ssh} http={settings.http_listen} root={settings.root}")
+    http, router = _router(settings)
+    services += router
+    services.append(serve.Service("agent", lambda ready: agent.run(settings, ready)))
+    code = serve.serve(services, f"ssh={ssh} http={http} root={settings.root}")
     settings.socket_path.unlink(missing_ok=True)
     return code
 
 
-def _agent(settings: Settings, ready: Callable[[], None]) -> None:
-    agent = importlib.import_module("paas.agent.main")
-    agent.run(settings, ready)
+def _router(settings: Settings) -> tuple[str, list[serve.Service]]:
+    """Where requests arrive, and HAProxy as a service of ours unless it has one of its own or is missing."""
+    from paas.agent.main import new_session
+    from paas.router import binary, service
 
-
-def _exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
+    missing = binary.missing()
+    if missing:
+        command.complain(f"{missing}; until then each app's web process is published on a loopback port")
+        return "off", []
+    if settings.router_external:
+        return str(settings.http_listen), []
+    service.check_port(settings.http_listen, "PAAS_HTTP_LISTEN")
+    run = lambda ready: service.run(settings, new_session(settings).routes(), ready)  # noqa: E731
+    return str(settings.http_listen), [serve.Service("router", run)]
 
 
 def _directory() -> str:

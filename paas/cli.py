@@ -77,11 +77,14 @@ def warm() -> None:
     """Import everything and build the parsers, so that a forked child starts at once."""
     for name in commands():
         parser(name)
+    # What Typer puts off until the first command line is read.
+    parser("apps:list").make_context("apps:list", [])
     import docker.api.client  # noqa: F401
     import dulwich.repo  # noqa: F401
 
-    import paas.engine.containers
-    import paas.engine.images
+    import paas.deploy.pipeline
+    import paas.engine.attach
+    import paas.engine.containers  # noqa: F401
     from paas.router import binary
 
     # Which HAProxy there is stays known to the children.
@@ -95,9 +98,9 @@ def main(words: list[str], caller: Caller) -> int:
         for name in FROM_PUSH:
             if caller.door == "hook" and name in caller.environment:
                 os.environ[name] = caller.environment[name]
-        if caller.door == "hook" and len(caller.descriptors) >= 2:
+        if caller.door == "hook" and len(caller.descriptors) > 1:
             out, err = (
-                os.fdopen(os.dup(item), "w", errors="backslashreplace") for item in caller.descriptors[:2]
+                os.fdopen(os.dup(item), "w", errors="backslashreplace") for item in caller.descriptors[1:3]
             )
             console = Console(out, err)
         name, rest, console.quiet = split(words)

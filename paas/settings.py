@@ -43,6 +43,7 @@ class Settings:
     https_listen: Listen
     domain: str
     docker_host: str | None
+    router_external: bool = False
 
     @classmethod
     def from_environment(cls, environ: dict[str, str] | None = None) -> Settings:
@@ -58,6 +59,7 @@ class Settings:
             http_listen=_listen("PAAS_HTTP_LISTEN", env.get("PAAS_HTTP_LISTEN") or web[0]),
             https_listen=_listen("PAAS_HTTPS_LISTEN", env.get("PAAS_HTTPS_LISTEN") or web[1]),
             domain=env.get("PAAS_DOMAIN") or "localhost",
+            router_external=env.get("PAAS_ROUTER") == "external",
             docker_host=env.get("DOCKER_HOST") or None,
         )
 

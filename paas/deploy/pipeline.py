@@ -112,7 +112,7 @@ def deploy_pushed(session: Session, app: App, commit: str, branch: str) -> None:
 
 
 def _inherited_lock(session: Session, app: App) -> FileLock:
-    lock = app_lock(session.settings, app.id, session.caller.descriptors[2])
+    lock = app_lock(session.settings, app.id, session.caller.descriptors[3])
     if not lock.try_acquire():
         raise PaasError(
             f"The lock of {app.name} is not held by the command that pushed. Nothing was changed. Try again"

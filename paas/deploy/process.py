@@ -88,7 +88,6 @@ def process_spec(
         network=session.network,
         command=command_words(line, image, process_type) if line is not None else None,
         publish=publish,
-        restart=True,
     )
 
 

@@ -132,6 +132,7 @@ class Rollout:
             host = domains[0] if domains else "localhost"
             subject = health.Subject(container, name, address, port, host, self._abandoned)
             warnings = health.check(containers, subject, self.release, kind, self.image.health_test)
+            containers.restart_when_it_fails(container)
         except PaasError as error:
             raise _NotStarted(name, container, str(error.fields.get("reason", error))) from error
         return Process(container, self.app.id, self.release.number, kind, number, address, port), warnings

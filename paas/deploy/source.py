@@ -26,6 +26,8 @@ from paas.console import Console
 from paas.deploy.session import Session
 from paas.engine.images import Image
 from paas.errors import Cancelled, PaasError
+from paas.gateway.git_transport import environment as git_environment
+from paas.gateway.git_transport import lifeline
 from paas.model.image import ImageRef
 from paas.model.names import BranchName, printable
 from paas.store.apps import App
@@ -49,6 +51,15 @@ class InvalidAuthor(PaasError):
 
 class DeployRefused(PaasError):
     """{app} was not deployed: {reason}. The release that served before still does"""
+
+
+class DeployFailed(PaasError):
+    """{reason}"""
+
+    @property
+    def lines(self) -> list[str]:
+        """Nothing: the hook's command has said it on our output."""
+        return []
 
 
 @dataclass(frozen=True)
@@ -155,70 +166,50 @@ def committed_image_id(message: str) -> str | None:
 
 
 def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, operation_id: int) -> None:
-    """`git push` a commit into the app's repository; its hook deploys. Raises DeployRefused.
+    """`git push` a commit into the app's repository; its hook deploys. Raises DeployFailed or DeployRefused.
 
-    The hook's command prints to our own output, holds our lock too, and sees by the closing of a pipe when this
-    command is cancelled or killed: before its switch it then undoes what it did, after it it finishes.
+    The hook's command prints to our own output, holds our lock too, and sees by its lifeline when this command is
+    cancelled or killed: before its switch it then undoes what it did, after it it finishes.
     """
     branch = deploy_branch(session, app)
     repository = session.repository(app)
-    lifeline, ours = os.pipe()
-    passed = (1, 2, lock.descriptor, lifeline)
-    extra = [os.dup(descriptor) for descriptor in passed]
-    words = ["git", "push", "--quiet", "--force", str(repository.path), f"{commit}:{branch.ref}"]
-    environment = (
-        repository.environment()
-        | hook_environment(session, app)
-        | {
-            "PAAS_OPERATION": str(operation_id),
-            "PAAS_DESCRIPTORS": ",".join(map(str, extra)),
-        }
-    )
     session.console.out.flush()
-    try:
-        process = subprocess.Popen(
-            words,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=extra,
-            start_new_session=True,
-        )
-    finally:
-        for descriptor in (*extra, lifeline):
-            os.close(descriptor)
-    cancelled: Cancelled | None = None
-    try:
-        said, _ = process.communicate()
-    except Cancelled as error:
-        cancelled = error
-        os.close(ours)
-        with interrupts.shielded():
+    with lifeline() as (line, cut):
+        passed = [line, os.dup(1), os.dup(2), os.dup(lock.descriptor)]
+        environment = git_environment(session.settings, session.caller) | {
+            "PAAS_OPERATION": str(operation_id),
+            "PAAS_DESCRIPTORS": ",".join(map(str, passed)),
+        }
+        try:
+            process = subprocess.Popen(
+                ["git", "push", "--quiet", "--force", str(repository.path), f"{commit}:{branch.ref}"],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=passed,
+                start_new_session=True,
+            )
+        finally:
+            for descriptor in passed[1:]:
+                os.close(descriptor)
+        cancelled: Cancelled | None = None
+        try:
             said, _ = process.communicate()
-    else:
-        os.close(ours)
+        except Cancelled as error:
+            cancelled = error
+            cut()
+            with interrupts.shielded():
+                said, _ = process.communicate()
     if process.returncode == 0:
         return
     if cancelled:
         raise cancelled
     failed = session.operations.get(operation_id).message
-    raise DeployRefused(app=app.name, reason=failed or _push_reason(said))
-
-
-def hook_environment(session: Session, app: App) -> dict[str, str]:
-    """What hooks/pre-receive needs to find its way back to us."""
-    stub = Path(__file__).parent.parent / "gateway" / "stub.py"
-    environment = {
-        "PAAS_ROOT": str(session.settings.root),
-        "PAAS_STUB": str(stub),
-        "PAAS_DOOR": "hook",
-        "PAAS_CALLER": session.caller.name,
-    }
-    if session.caller.key_id is not None:
-        environment["PAAS_KEY_ID"] = str(session.caller.key_id)
-    return environment
+    if failed:
+        raise DeployFailed(reason=failed)
+    raise DeployRefused(app=app.name, reason=_push_reason(said))
 
 
 def _push_reason(said: bytes) -> str:

@@ -48,7 +48,6 @@ class ContainerSpec:
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     publish: int | None = None
-    restart: bool = False
     tty: bool = False
     stdin: bool = False
     auto_remove: bool = False
@@ -82,8 +81,6 @@ def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
         "log_config": {"type": "json-file", "config": {"max-size": LOG_MAX_SIZE}},
         "auto_remove": spec.auto_remove,
     }
-    if spec.restart:
-        host["restart_policy"] = {"Name": "on-failure", "MaximumRetryCount": RESTART_ATTEMPTS}
     if spec.publish is not None:
         host["port_bindings"] = {f"{spec.publish}/tcp": ("127.0.0.1", None)}
     arguments: dict[str, Any] = {
@@ -121,6 +118,15 @@ class Containers:
                 self.client.start(container_id)
         except EngineFailed as error:
             raise StartFailed(name=name, reason=_start_reason(str(error.fields["reason"]))) from error
+
+    def restart_when_it_fails(self, container_id: str) -> None:
+        """From now on the engine starts the container again when it ends with an error.
+
+        Not before it was healthy: a failing start would be repeated, and what it said first be lost.
+        """
+        policy = {"Name": "on-failure", "MaximumRetryCount": RESTART_ATTEMPTS}
+        with engine_errors():
+            self.client.update_container(container_id, restart_policy=policy)
 
     def state(self, container_id: str) -> ContainerState:
         """Raises ContainerGone."""

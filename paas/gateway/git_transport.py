@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 import paas
+from paas import interrupts
 from paas.errors import Cancelled
 from paas.gateway import stub
 from paas.model.caller import Caller
@@ -21,7 +21,7 @@ from paas.settings import Settings
 Service = Literal["git-receive-pack", "git-upload-pack"]
 
 MAX_PACK_BYTES = 4 << 30
-CLEAN_UP_SECONDS = 5.0
+HOOK_SECONDS = 30.0  # for a hook whose client has gone, to undo or to finish
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOOKS = Path(paas.__file__).parent.parent / "hooks"
 # What a hook's command needs to find the same installation when it has to run without a server.
@@ -59,8 +59,8 @@ def arguments(service: Service) -> list[str]:
     return ["git", *options, service.removeprefix("git-"), "."]
 
 
-def environment(settings: Settings, caller: Caller, hook: Mapping[str, str]) -> dict[str, str]:
-    """All that git and its hooks see; `hook` is what the hook's command needs besides."""
+def environment(settings: Settings, caller: Caller) -> dict[str, str]:
+    """All that git and its hooks see."""
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     env |= {
         "PATH": os.environ.get("PATH", DEFAULT_PATH),
@@ -68,8 +68,10 @@ def environment(settings: Settings, caller: Caller, hook: Mapping[str, str]) -> 
         "LANG": "C.UTF-8",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_TERMINAL_PROMPT": "0",
         "PAAS_ROOT": str(settings.root),
         "PAAS_DOOR": "hook",
+        "PAAS_CALLER": caller.name,
         "PAAS_STUB": stub.__file__,
         "PAAS_PYTHON": sys.executable,
     }
@@ -77,37 +79,53 @@ def environment(settings: Settings, caller: Caller, hook: Mapping[str, str]) -> 
         env["PAAS_KEY_ID"] = str(caller.key_id)
     if "GIT_PROTOCOL" in caller.environment:
         env["GIT_PROTOCOL"] = caller.environment["GIT_PROTOCOL"]
-    return env | dict(hook)
+    return env
 
 
-def run_git_service(
-    settings: Settings,
-    service: Service,
-    repository: Path,
-    caller: Caller,
-    hook_environment: Mapping[str, str] = MappingProxyType({}),
-) -> int:
+def run_git_service(settings: Settings, service: Service, repository: Path, caller: Caller) -> int:
     """Serve one push or fetch of `repository` on our own standard descriptors; git's exit code.
 
-    Raises Cancelled when the client goes away, once git and its hooks are gone too.
+    Raises Cancelled when the client goes away, once git and its hooks are done.
     """
-    env = environment(settings, caller, hook_environment)
-    process = subprocess.Popen(arguments(service), cwd=repository, env=env, start_new_session=True)
-    try:
-        code = process.wait()
-    except Cancelled:
-        _end(process)
-        raise
+    with lifeline() as (descriptor, cut):
+        process = subprocess.Popen(
+            arguments(service),
+            cwd=repository,
+            env=environment(settings, caller) | {"PAAS_DESCRIPTORS": str(descriptor)},
+            pass_fds=[descriptor],
+            start_new_session=True,
+        )
+        try:
+            code = process.wait()
+        except Cancelled:
+            cut()
+            with interrupts.shielded():
+                _end(process)
+            raise
     return code if code >= 0 else 128 - code
 
 
+@contextlib.contextmanager
+def lifeline() -> Iterator[tuple[int, Callable[[], None]]]:
+    """A descriptor for a hook's command to watch, and what cuts it: it reads as closed from then on, or when this
+    process is killed. The command undoes what it did, or, after its switch, finishes, so that git moves the branch."""
+    theirs, ours = os.pipe()
+    both = [theirs, ours]
+
+    def cut() -> None:
+        while both:
+            os.close(both.pop())
+
+    try:
+        yield theirs, cut
+    finally:
+        cut()
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
-    # git alone first, so that it removes what the push has brought; then the hook's stub, whose connection tells
-    # the deploy once, and not twice, that it is cancelled.
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(CLEAN_UP_SECONDS)
+    """Let a hook come to its end; then nothing of the push is left."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(HOOK_SECONDS)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
