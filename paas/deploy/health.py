@@ -7,6 +7,7 @@ that a good process is in rotation at once and a dead one is noticed at once.
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import threading
 import time
@@ -46,7 +47,7 @@ class Subject:
 def timeout_seconds(release: Release) -> int:
     """How long web may take to answer: RELEASE_HEALTHCHECK_TIMEOUT in the app's config (1 to 900), else 60."""
     text = release.config.get(TIMEOUT_KEY, "")
-    return max(1, min(MAX_TIMEOUT_SECONDS, int(text))) if text.isdigit() else DEFAULT_TIMEOUT_SECONDS
+    return max(1, min(MAX_TIMEOUT_SECONDS, int(text))) if re.fullmatch("[0-9]{1,9}", text) else DEFAULT_TIMEOUT_SECONDS
 
 
 def check(
@@ -197,7 +198,7 @@ def _answers(subject: Subject, item: Check, port: int, last: list[str]) -> bool:
     if not 200 <= response.status < 300:
         last[0] = f"it answered {response.status}"
         return False
-    if item.content and item.content.encode() not in body:
+    if item.content and item.content.encode("utf-8", "replace") not in body:
         last[0] = f"its answer does not hold {item.content!r}"
         return False
     return True

@@ -33,9 +33,13 @@ KNOWN_KEYS = {
         for how in ("success", "failure")
     ),
 }
-_PROCFILE_LINE = re.compile(r"([A-Za-z0-9_-]{1,63}):\s*(.*)")
+_PROCFILE_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62}):(.*)")
 _INLINE_COMMENT = re.compile(r"\s(#|//).*$")
-_COMMENT_LINE = re.compile(r"(?m)^\s*//.*$")
+_COMMENT_LINE = re.compile(r"(?m)^[^\S\n]*//.*$")
+_URL_PATH = re.compile(r"/[!-~]*")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~A-Za-z0-9-]+:[ -~\xa0-\xff]*")
+MAX_SECONDS = 24 * 60 * 60
+MAX_ATTEMPTS = 1000
 
 Files = dict[str, bytes]
 ReadFiles = Callable[[list[str]], Files]
@@ -108,7 +112,7 @@ def parse_procfile(data: bytes) -> dict[ProcessType, str]:
         bad_line = data[: error.start].count(b"\n") + 1
         raise InvalidProcfile(line=bad_line, reason="it is not UTF-8 text") from None
     found: dict[ProcessType, str] = {}
-    for number, raw in enumerate(text.splitlines(), 1):
+    for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip()
         if not line or line.startswith(("#", "//")):
             continue
@@ -120,6 +124,8 @@ def parse_procfile(data: bytes) -> dict[ProcessType, str]:
         process_type, command = ProcessType(match[1]), _INLINE_COMMENT.sub("", match[2]).strip()
         if not command:
             raise InvalidProcfile(line=number, reason=f"{process_type} has no command")
+        if "\0" in command:
+            raise InvalidProcfile(line=number, reason=f"{process_type} has a NUL byte in its command")
         if process_type in found:
             raise InvalidProcfile(line=number, reason=f"{process_type} stands there twice")
         found[process_type] = command
@@ -172,19 +178,23 @@ def parse_app_json(data: bytes) -> dict[ProcessType, tuple[Check, ...]]:
         raise InvalidAppJson(where=f"line {error.lineno}, column {error.colno}: ", reason=error.msg) from None
     except RecursionError:
         raise InvalidAppJson(where="", reason="it is nested too deeply") from None
+    except ValueError:
+        raise InvalidAppJson(where="", reason="a number is too long") from None
     if not isinstance(document, dict):
         raise InvalidAppJson(where="line 1: ", reason="expected an object")
     checks: dict[ProcessType, tuple[Check, ...]] = {}
     for name, items in _mapping(document.get("healthchecks"), "healthchecks").items():
         if not isinstance(items, list):
             raise InvalidAppJson(where=f"healthchecks.{printable(name)}: ", reason="expected a list")
-        startup = [
-            item for item in items if isinstance(item, dict) and item.get("type", "startup") == "startup"
-        ]
+        startup = []
+        for index, item in enumerate(items):
+            where = f"healthchecks.{printable(name)}[{index}]: "
+            if not isinstance(item, dict):
+                raise InvalidAppJson(where=where, reason="expected an object")
+            if item.get("type", "startup") == "startup":
+                startup.append(_check(item, where))
         if startup:
-            checks[ProcessType.parse(name)] = tuple(
-                _check(item, f"healthchecks.{name}[{index}]: ") for index, item in enumerate(startup)
-            )
+            checks[ProcessType.parse(name)] = tuple(startup)
     return checks
 
 
@@ -203,20 +213,51 @@ def _check(item: dict[str, Any], where: str) -> Check:
         raise InvalidAppJson(where=where, reason=reason)
     kind = kinds[0]
     try:
-        return Check(
+        check = Check(
             name=str(item.get("name", kind)),
-            path=str(item["path"]) if kind == "path" else None,
+            path=item["path"] if kind == "path" else None,
             port=int(item["port"]) if item.get("port") else None,
             content=str(item.get("content", "")),
             headers=tuple((str(h["name"]), str(h["value"])) for h in item.get("httpHeaders") or ()),
-            command=tuple(str(word) for word in item["command"]) if kind == "command" else (),
+            command=tuple(item["command"]) if kind == "command" else (),
             listening=kind == "listening",
             uptime=int(item["uptime"]) if kind == "uptime" else None,
-            attempts=max(1, int(item.get("attempts", 3))),
+            attempts=int(item.get("attempts", 3)),
             timeout=float(item.get("timeout", 5)),
             wait=float(item.get("wait", 5)),
             initial_delay=float(item.get("initialDelay", 0)),
             warn_only=bool(item.get("warn", False)),
         )
-    except (TypeError, ValueError, KeyError) as error:
-        raise InvalidAppJson(where=where, reason=f"a value has the wrong type ({error})") from None
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        reason = f"a value has the wrong type ({printable(str(error))})"
+        raise InvalidAppJson(where=where, reason=reason) from None
+    for fine, reason in _rules(item, check):
+        if not fine:
+            raise InvalidAppJson(where=where, reason=reason)
+    return check
+
+
+def _rules(item: dict[str, Any], check: Check) -> list[tuple[bool, str]]:
+    """What has to hold for a check, and the reason why it is refused otherwise."""
+    words = item.get("command") or []
+    path = check.path or "/"
+    return [
+        (
+            isinstance(path, str) and _URL_PATH.fullmatch(path) is not None,
+            "path has to be the path of a URL, such as /health",
+        ),
+        (
+            isinstance(words, list) and all(isinstance(word, str) and "\0" not in word for word in words),
+            "command has to be a list of words",
+        ),
+        (check.port is None or 0 < check.port < 65536, "port has to be 1 to 65535"),
+        (
+            all(_HEADER.fullmatch(f"{name}:{value}") for name, value in check.headers),
+            "httpHeaders has a name or value that HTTP does not allow",
+        ),
+        (0 < check.attempts <= MAX_ATTEMPTS, f"attempts has to be 1 to {MAX_ATTEMPTS}"),
+        (0 < check.timeout <= MAX_SECONDS, f"timeout has to be more than 0 and at most {MAX_SECONDS} seconds"),
+        (0 <= check.wait <= MAX_SECONDS, f"wait has to be 0 to {MAX_SECONDS} seconds"),
+        (0 <= check.initial_delay <= MAX_SECONDS, f"initialDelay has to be 0 to {MAX_SECONDS} seconds"),
+        (check.uptime is None or 0 < check.uptime <= MAX_SECONDS, f"uptime has to be 1 to {MAX_SECONDS} seconds"),
+    ]

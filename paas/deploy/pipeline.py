@@ -344,9 +344,12 @@ def destroy(session: Session, app: App) -> None:
 
     with operation(session, app, "apps:destroy"):
         tags = {item.image_tag for item in session.releases.all(app)}
+        servers = [item.server for item in session.releases.processes(app.id)]
         labels = {LABEL_ROOT: str(session.settings.root), LABEL_APP: str(app.name)}
         session.apps.delete(app)
         session.router.apply(session.routes())
+        for server in servers:
+            session.router.remove(app.slot, server)
         for container in session.containers.ids(labels):
             session.containers.remove(container)
         for tag in tags:

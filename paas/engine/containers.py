@@ -124,7 +124,7 @@ class Containers:
 
         Not before it was healthy: a failing start would be repeated, and what it said first be lost.
         """
-        policy = {"Name": "on-failure", "MaximumRetryCount": RESTART_ATTEMPTS}
+        policy: Any = {"Name": "on-failure", "MaximumRetryCount": RESTART_ATTEMPTS}
         with engine_errors():
             self.client.update_container(container_id, restart_policy=policy)
 
