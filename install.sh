@@ -300,7 +300,7 @@ start_background() {
 running() {
     local pid
     pid=$(cat "$RUN/$1.pid" 2>/dev/null) || return 1
-    [[ -n $pid && $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) == *"$2"* ]] || return 1
+    [[ -n $pid && $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") == *"$2"* ]] || return 1
     echo "$pid"
 }
 
@@ -365,9 +365,18 @@ remove_labelled() {
     quietly "Docker could not remove them" docker "$1" rm "${force[@]}" "${ids[@]}"
 }
 
+# Images that came from elsewhere bear no label, only a tag that paas gave them.
+remove_tags() {
+    local id tags
+    id=$(printf %s "$ROOT" | sha256sum | cut -c -8)
+    mapfile -t tags < <(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter "reference=paas-$id/*")
+    if ((${#tags[@]})); then quietly "Docker could not remove them" docker image rm "${tags[@]}"; fi
+}
+
 purge() {
     if engine_answers; then
         remove_labelled container paas.root --all
+        remove_tags
         remove_labelled image paas.root
         remove_labelled image paas.demo
         remove_labelled network paas.root
