@@ -66,8 +66,7 @@ class Console:
     def raw(self, data: bytes, stderr: bool = False) -> None:
         """Bytes as they came from somewhere else, such as a container."""
         stream = self.err if stderr else self.out
-        stream.flush()
-        self._guard(lambda: _write_all(stream.fileno(), data))
+        self._guard(lambda: _write_raw(stream, data))
 
     def warn(self, text: str) -> None:
         self._lines(WARNING, text, self.err)
@@ -182,7 +181,8 @@ def _print(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
+def _write_raw(stream: TextIO, data: bytes) -> None:
+    stream.flush()
+    descriptor, view = stream.fileno(), memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -29,7 +29,9 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
         for container_id in session.containers.ids(labels):
             if container_id not in known:
                 session.containers.remove(container_id)
-        current = session.releases.find(app.id, app.current_release)
+        # The caller may have waited for the lock: what the app is now counts.
+        now = session.apps.by_id(app.id)
+        current = session.releases.find(app.id, now.current_release) if now else None
         done = current is not None and current.operation_id == record.id
         session.operations.finish(record.id, "succeeded" if done else "failed", "" if done else INTERRUPTED)
     for release in session.releases.pending(app.id):

@@ -1,0 +1,105 @@
+"""How a process is described to the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from paas.deploy.process import UnreadableCommand, command_words, environment, one_off_spec, process_spec
+from paas.deploy.session import Session
+from paas.engine.images import Image
+from paas.model.names import AppName, ProcessType
+from paas.model.release import WEB, Manifest, Release
+from paas.store.apps import App
+from paas.store.config import Config
+from paas.store.properties import GLOBAL
+
+PLAIN = Image("sha256:" + "a" * 64, (), 1, ("serve",), (), (), (), (), "/")
+WITH_ENTRYPOINT = dataclasses.replace(PLAIN, entrypoint=("/init", "--"))
+WORKER = ProcessType("worker")
+
+
+@pytest.fixture
+def app(session: Session) -> App:
+    return session.apps.create(AppName("a"))
+
+
+@pytest.fixture
+def release(app: App) -> Release:
+    manifest = Manifest({WEB: None, WORKER: "work $PORT 'a b'"}, port=8080)
+    config = {"A": "own", "PORT": "1", "DYNO": "x", "APTIBLE_PRIVATE_REGISTRY_PASSWORD": "secret"}
+    return Release(app.id, 3, "pending", 7, 0, "", "c" * 40, None, PLAIN.id, "paas-x/a:3", config, manifest, {})
+
+
+def route_by(session: Session, publishes_ports: bool) -> None:
+    session.router = SimpleNamespace(publishes_ports=publishes_ports)  # type: ignore[assignment]
+
+
+def test_without_an_entrypoint_a_shell_reads_the_command() -> None:
+    assert command_words("a && b 'c", PLAIN, "web") == ("/bin/sh", "-c", "a && b 'c")
+
+
+def test_an_entrypoint_gets_words() -> None:
+    line = "run 'a b' \"$X\" #c \\; d"
+    assert command_words(line, WITH_ENTRYPOINT, "web") == ("run", "a b", "$X", "#c", ";", "d")
+
+
+def test_an_entrypoint_can_not_get_an_unclosed_quote() -> None:
+    with pytest.raises(UnreadableCommand, match="worker has an unclosed quote: it's"):
+        command_words("it's", WITH_ENTRYPOINT, "worker")
+
+
+def test_what_a_process_finds_in_its_environment(session: Session) -> None:
+    Config(session.database, GLOBAL).replace({"A": "global", "B": "global", "APTIBLE_PRIVATE_REGISTRY_HOST": "h"})
+    assert environment(session, {"A": "own", "APTIBLE_PRIVATE_REGISTRY_USERNAME": "u"}, "c0ffee") == {
+        "A": "own",
+        "B": "global",
+        "GIT_REV": "c0ffee",
+    }
+    assert environment(session, {"GIT_REV": "mine"}, "c0ffee") == {"A": "global", "B": "global", "GIT_REV": "mine"}
+    assert "GIT_REV" not in environment(session, {}, None)
+
+
+def test_web_is_told_its_port_and_the_image_its_own_command(session: Session, app: App, release: Release) -> None:
+    route_by(session, publishes_ports=False)
+    spec = process_spec(session, app, release, PLAIN, WEB, 2, 9)
+    assert spec.command is None and spec.image == "paas-x/a:3" and spec.publish is None
+    assert spec.environment == {"A": "own", "PORT": "8080", "DYNO": "web.2", "GIT_REV": "c" * 40}
+    assert spec.labels == {
+        "paas.root": str(session.settings.root),
+        "paas.app": "a",
+        "paas.release": "3",
+        "paas.process-type": "web",
+        "paas.process": "web.2",
+        "paas.operation": "9",
+    }
+    assert spec.name.startswith("a.web.2.r3-") and spec.network == f"paas-{session.settings.root_id}"
+
+
+def test_without_a_router_web_is_published(session: Session, app: App, release: Release) -> None:
+    route_by(session, publishes_ports=True)
+    assert process_spec(session, app, release, PLAIN, WEB, 1, 9).publish == 8080
+    assert process_spec(session, app, release, PLAIN, WORKER, 1, 9).publish is None
+
+
+def test_other_types_run_their_line(session: Session, app: App, release: Release) -> None:
+    route_by(session, publishes_ports=False)
+    spec = process_spec(session, app, release, PLAIN, WORKER, 1, 9)
+    assert spec.command == ("/bin/sh", "-c", "work $PORT 'a b'")
+    assert spec.environment["PORT"] == "1", "only web gets ours"
+    assert process_spec(session, app, release, WITH_ENTRYPOINT, WORKER, 1, 9).command == ("work", "$PORT", "a b")
+
+
+def test_two_containers_never_have_the_same_name(session: Session, app: App, release: Release) -> None:
+    route_by(session, publishes_ports=False)
+    names = {process_spec(session, app, release, PLAIN, WEB, 1, 9).name for _ in range(20)}
+    assert len(names) == 20
+
+
+def test_a_one_off_is_no_process_of_the_app(session: Session, app: App) -> None:
+    spec = one_off_spec(session, app, "t", PLAIN, {"K": "v"}, None, "run", ("env",), tty=True, stdin=True)
+    assert spec.environment["DYNO"].startswith("run.") and spec.environment["K"] == "v"
+    assert "paas.process" not in spec.labels and "paas.operation" not in spec.labels
+    assert (spec.tty, spec.stdin, spec.command) == (True, True, ("env",))
