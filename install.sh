@@ -133,6 +133,12 @@ start_engine() {
     die "The Docker Engine does not answer after $ENGINE_WAIT seconds"
 }
 
+check_access() (
+    load_settings
+    "${AS_SERVICE[@]}" docker version >/dev/null 2>&1 ||
+        die "The user $SERVICE_USER can't use the Docker Engine: its socket has to belong to the group docker"
+)
+
 # ---- the program ----------------------------------------------------------------------------------
 
 # Prints `changed` when the installed program differs from the one here; replaces it then.
@@ -245,13 +251,14 @@ do_install() {
     mkdir -p "$PREFIX" "$LOGS" "$RUN"
     CHANGED=$(copy_tree)
     make_venv
-    if [[ $CHANGED ]]; then compile_tree; fi
+    compile_tree
     if has_systemd; then free_the_web_port; fi
     make_user
     write_settings
     link_command
     if has_systemd; then
         start_engine
+        check_access
         start_units
     fi
     if [[ $CHANGED ]]; then step "paas is installed in $PREFIX"; else step "paas in $PREFIX is up to date"; fi
@@ -345,8 +352,11 @@ do_stop() {
 
 do_demo() {
     do_install demo
-    start_engine
-    if ! has_systemd; then start_serve; fi
+    if ! has_systemd; then
+        start_engine
+        check_access
+        start_serve
+    fi
     deploy_demo
     if ! has_systemd; then
         detail "Nothing starts paas at boot here (no systemd); sudo $PREFIX/install.sh stop ends it"

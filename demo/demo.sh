@@ -141,6 +141,6 @@ deploy_demo() {
     demo releases demo-image
     demo help
 
-       Your own key: sudo $COMMAND ssh-keys:add me < ~/.ssh/id_ed25519.pub
+       Your own key: sudo ${COMMAND#/usr/local/bin/} ssh-keys:add me < ~/.ssh/id_ed25519.pub
 END
 }
