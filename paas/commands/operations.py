@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -48,7 +49,7 @@ def _row(item: Operation) -> tuple[object, ...]:
 
 def _id(text: str) -> int:
     number = text.removeprefix("#")
-    if not number.isdigit() or len(number) > 18:
+    if not re.fullmatch("[0-9]{1,18}", number):
         raise UsageError("Please give the operation's number. See the list with operations")
     return int(number)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -72,7 +73,7 @@ def _count(text: str) -> tuple[ProcessType, int]:
     kind = ProcessType.parse(name)
     if not separator or not number:
         raise MissingCount(kind=kind)
-    if not number.isdigit() or int(number) > MAX_COUNT:
+    if not re.fullmatch("[0-9]{1,9}", number) or int(number) > MAX_COUNT:
         raise InvalidCount(kind=printable(name))
     return kind, int(number)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -60,6 +61,6 @@ def rollback(
     if not found.deployed:
         raise NotDeployed(app=found.name)
     digits = number.lower().removeprefix("r").removeprefix("v")
-    if digits and (not digits.isdigit() or len(digits) > 9):
+    if digits and not re.fullmatch("[0-9]{1,9}", digits):
         raise UsageError(f"A release is a number, for example releases:rollback {found.name} 3")
     pipeline.rollback(session(), found, int(digits) if digits else None)

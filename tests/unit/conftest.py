@@ -5,48 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.in_process import Commands
 
-from paas import cli
-from paas.commands import base
 from paas.console import Console
 from paas.deploy.session import Session
 from paas.model.caller import Caller
 from paas.settings import Settings
 from paas.store.apps import Apps
 from paas.store.database import Database, open_database
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Commands:
-    """Runs `paas WORDS` in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch = monkeypatch
-        self.capfd = capfd
-
-    def __call__(self, *words: str, stdin: str = "", door: str = "host") -> Said:
-        self.monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        self.capfd.readouterr()
-        code = cli.main(list(words), Caller("admin", door))  # type: ignore[arg-type]
-        session = base._session
-        if session is not None and "database" in vars(session):
-            session.database.close()
-        out, err = self.capfd.readouterr()
-        return Said(code, out, err)
 
 
 @pytest.fixture
