@@ -277,21 +277,26 @@ free_the_web_port() {
     fi
 }
 
+# install_unit UNIT: prints what has to be done with it, `start`, or `restart` because it changed.
+install_unit() {
+    if cmp -s "$PREFIX/systemd/$1" "/etc/systemd/system/$1"; then
+        echo start
+    else
+        install -m 0644 "$PREFIX/systemd/$1" "/etc/systemd/system/$1"
+        echo restart
+    fi
+}
+
 start_units() {
-    local unit units_changed=
-    for unit in "${UNITS[@]}"; do
-        if ! cmp -s "$PREFIX/systemd/$unit" "/etc/systemd/system/$unit"; then
-            install -m 0644 "$PREFIX/systemd/$unit" "/etc/systemd/system/$unit"
-            units_changed=1
-        fi
-    done
-    if [[ $units_changed ]]; then systemctl daemon-reload; fi
+    local router paas
+    router=$(install_unit paas-router.service)
+    paas=$(install_unit paas.service)
+    if [[ $CHANGED ]]; then paas=restart; fi
+    systemctl daemon-reload
     quietly "The units could not be enabled" systemctl enable "${UNITS[@]}"
-    # paas writes the configuration that the router waits for, and waits for the router: start both at once.
-    systemctl start --no-block paas-router.service
-    local verb=start
-    if [[ $CHANGED || $units_changed ]]; then verb=restart; fi
-    quietly "paas.service did not start: journalctl -u paas -u paas-router tells why" systemctl "$verb" paas.service
+    # At first there is no configuration yet, so this one becomes active only when paas has started.
+    systemctl "$router" --no-block paas-router.service
+    quietly "paas.service did not start: journalctl -u paas tells why" systemctl "$paas" paas.service
 }
 
 # start_background NAME LOG COMMAND…: runs on after this script and its terminal are gone.
