@@ -6,6 +6,7 @@ import functools
 import importlib
 import os
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import typer
@@ -21,6 +22,7 @@ from paas.model.names import printable
 from paas.settings import Settings
 
 MODULES = (
+    "aptible",
     "apps",
     "config",
     "git",
@@ -67,7 +69,7 @@ def parser(name: str) -> Any:
     settings = {"help_option_names": ["--help"], "max_content_width": 100}
     if command.raw:
         settings |= {"allow_interspersed_args": False, "ignore_unknown_options": False}
-    elif name.endswith(":report"):
+    elif command.options_pass:
         settings |= {"ignore_unknown_options": True}
     app.command(name, context_settings=settings)(command.function)
     return typer.main.get_command(app)
@@ -103,15 +105,16 @@ def main(words: list[str], caller: Caller) -> int:
                 os.fdopen(os.dup(item), "w", errors="backslashreplace") for item in caller.descriptors[1:3]
             )
             console = Console(out, err)
-        name, rest, console.quiet = split(words)
-        base.begin(Session(Settings.from_environment(), caller, console))
-        return _run(name, rest, console)
+        line = split(words)
+        console.quiet = line.quiet
+        base.begin(Session(Settings.from_environment(), caller, console), line.aptible, line.environment)
+        return _run(line.name, line.words, console)
     except ParseError as error:
         console.warn(_usage(error))
         return USAGE
     except PaasError as error:
-        for line in error.lines:
-            console.warn(line)
+        for text in error.lines:
+            console.warn(text)
         return error.exit_code
     except ValueError as error:
         if "PAAS_" not in str(error):
@@ -124,11 +127,26 @@ def main(words: list[str], caller: Caller) -> int:
         return INTERRUPTED
 
 
-def split(words: list[str]) -> tuple[str, list[str], bool]:
-    """Find the command's name among the global flags: (name, its words, quiet).
+@dataclass
+class CommandLine:
+    """A command's name and its own words, with what was said globally taken out of them.
 
-    As in Dokku, flags before the name are global; `--app X` becomes the first word after the name; `--quiet` and
-    `--trace` count wherever they stand, but for commands that pass their words on.
+    `aptible`: the app was named by ``--app`` after the command, as Aptible's users do. `environment` None: not given.
+    """
+
+    name: str
+    words: list[str]
+    quiet: bool = False
+    aptible: bool = False
+    environment: str | None = None
+
+
+def split(words: list[str]) -> CommandLine:
+    """Find the command among the global flags.
+
+    As in Dokku, flags before the name are global; `--app X` becomes the first word after the name; `--quiet`, `--trace`,
+    `--app` and `--environment` count wherever they stand, but for commands that pass their words on only right after
+    the name.
     """
     rest = list(words)
     before: list[str] = []
@@ -138,25 +156,39 @@ def split(words: list[str]) -> tuple[str, list[str], bool]:
         if flag == "--app" and rest:
             app = [rest.pop(0)]
         elif flag in ("--version", "--help"):
-            return flag.removeprefix("--"), rest, False
+            return CommandLine(flag.removeprefix("--"), rest)
         else:
             before.append(flag)
     name = rest.pop(0) if rest else "help"
-    if name == "-v":
-        name = "version"
-    command = commands().get(name)
-    if not (command and command.raw):
+    line = CommandLine("version" if name == "-v" else name, [])
+    command = commands().get(line.name)
+    raw = command is not None and command.raw
+    named = _take(rest, "--app", raw)
+    line.environment = _take(rest, "--environment", raw) or _take(rest, "--env", raw)
+    line.aptible = named is not None
+    if not raw:
         before += [word for word in rest if word in ("--quiet", "--trace")]
         rest = [word for word in rest if word not in ("--quiet", "--trace")]
-        if not app and "--app" in rest[:-1]:
-            position = rest.index("--app")
-            app = [rest[position + 1]]
-            del rest[position : position + 2]
     unknown = [flag for flag in before if flag not in GLOBAL_FLAGS]
     if unknown:
         raise UsageError(f"No such option: {printable(unknown[0])}")
-    force = ["--force"] if "--force" in before and _takes_force(name) else []
-    return name, [*force, *app, *rest], "--quiet" in before
+    force = ["--force"] if "--force" in before and _takes_force(line.name) else []
+    line.words = [*force, *([named] if named is not None else app), *rest]
+    line.quiet = "--quiet" in before
+    return line
+
+
+def _take(words: list[str], flag: str, only_first: bool) -> str | None:
+    """Remove ``flag VALUE`` or ``flag=VALUE`` from the words and return the value."""
+    for position, word in enumerate(words[:1] if only_first else words):
+        if word == "--":
+            return None
+        if word == flag and position + 1 < len(words):
+            del words[position]
+            return words.pop(position)
+        if word.startswith(f"{flag}="):
+            return words.pop(position).partition("=")[2]
+    return None
 
 
 def _takes_force(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from paas.deploy.pipeline import restore
+from paas.deploy.changes import restore
 from paas.deploy.recovery import recover
 from paas.deploy.session import Session
 from paas.engine.containers import ContainerState

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 
-from paas.commands.base import AppArgument, ForceOption, FormatOption, Group, session, the_app, wants_json
-from paas.deploy import pipeline
+from paas.commands.aptible import Count, Profile, ServiceArgument, Size
+from paas.commands.aptible import scale as scale_service
+from paas.commands.base import (
+    AppArgument,
+    ForceOption,
+    FormatOption,
+    Group,
+    environment,
+    session,
+    the_app,
+    wants_json,
+)
+from paas.deploy import changes
 from paas.deploy.rename import rename as rename_app
 from paas.errors import PaasError
-from paas.model.names import AppName
+from paas.model.names import AppName, EnvironmentName
+from paas.settings import host_fqdn
+from paas.store.apps import App
 
 group = Group("apps", "Manage apps", bare="apps:list")
 
@@ -20,7 +33,8 @@ class NotConfirmed(PaasError):
 @group.command("list")
 def list_apps(show_format: FormatOption = "stdout") -> None:
     """List your apps."""
-    names = session().apps.names()
+    wanted = environment()
+    names = session().apps.environments().get(wanted, []) if wanted is not None else session().apps.names()
     console = session().console
     if wants_json(show_format):
         console.print(json.dumps(names, separators=(",", ":")))
@@ -37,8 +51,17 @@ def list_apps(show_format: FormatOption = "stdout") -> None:
 def create(app: AppArgument = "") -> None:
     """Create a new app."""
     name = AppName.parse(app)
+    handle = environment()
+    if handle is not None:
+        EnvironmentName.parse(handle)
     created = session().apps.create(name)
-    session().console.step(f"Creating {created.name}...")
+    console = session().console
+    if handle is None:
+        console.step(f"Creating {created.name}...")
+        return
+    session().apps.set_environment(created, handle)
+    console.err.write(f"App {created.name} created!\n")
+    console.print(f"Git Remote: paas@{host_fqdn()}:{handle}/{created.name}.git")
 
 
 @group.command("exists")
@@ -53,8 +76,33 @@ def destroy(app: AppArgument = "", force: ForceOption = False) -> None:
     found = the_app(app)
     if not force:
         _confirm(found.name)
-    session().console.step(f"Destroying {found.name} (including all add-ons)")
-    pipeline.destroy(session(), found)
+    _destroy(found)
+
+
+@group.command("deprovision")
+def deprovision(app: AppArgument = "") -> None:
+    """Permanently destroy an app, without asking, as Aptible does."""
+    _destroy(the_app(app))
+
+
+def _destroy(app: App) -> None:
+    session().console.step(f"Destroying {app.name} (including all add-ons)")
+    changes.destroy(session(), app)
+
+
+@group.command("scale")
+def scale(
+    app: AppArgument = "",
+    service: ServiceArgument = "",
+    count: Count = None,
+    size: Size = None,
+    profile: Profile = None,
+) -> None:
+    """Set how many containers a service has, and how large they are."""
+    if profile is not None and count is None and size is None:
+        session().console.warn("--container-profile has no effect here; nothing was changed")
+        return
+    scale_service(the_app(app), service, count, size)
 
 
 def _confirm(name: str) -> None:

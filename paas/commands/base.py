@@ -10,13 +10,22 @@ from typing import Annotated, Any
 import typer
 
 from paas.deploy.session import Session
-from paas.errors import AppNotSpecified, PaasError, UsageError
+from paas.errors import AppNotFound, AppNotSpecified, PaasError, UsageError
+from paas.model.names import printable
 from paas.store.apps import App
 
 AppArgument = Annotated[str, typer.Argument(metavar="APP", show_default=False, help="The app's name")]
 FormatOption = Annotated[str, typer.Option("--format", metavar="FORMAT", help="stdout or json")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask")]
 NumberOption = Annotated[int, typer.Option("--num", "-n", metavar="N", min=1, max=10_000, help="How many")]
+
+
+class EnvironmentNotFound(PaasError):
+    """Could not find environment {environment} (options provided via CLI arguments)"""
+
+
+class AppNotInEnvironment(AppNotFound):
+    """Could not find app {app} in environment {environment} (options provided via CLI arguments)"""
 
 
 class InvalidFormat(PaasError):
@@ -27,12 +36,14 @@ class InvalidFormat(PaasError):
 class Command:
     """One command: its whole name (``apps:create``), the function behind it, and how its words are read.
 
-    `raw` commands take the words after their own as they are, options included. `hidden` ones are not listed.
+    `raw` commands take the words after their own as they are, options included. `options_pass` commands get
+    options that they do not know as words. `hidden` ones are not listed.
     """
 
     name: str
     function: Callable[..., object]
     raw: bool = False
+    options_pass: bool = False
     hidden: bool = False
 
     @property
@@ -51,26 +62,39 @@ class Group:
     commands: list[Command] = field(default_factory=list)
 
     def command(
-        self, name: str, *aliases: str, raw: bool = False, hidden: bool = False
+        self, name: str, *aliases: str, raw: bool = False, options_pass: bool = False, hidden: bool = False
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Register a function as ``GROUP:name`` (or as the whole name when it starts with a colon)."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             for position, item in enumerate((name, *aliases)):
                 whole = item[1:] if item.startswith(":") else f"{self.name}:{item}"
-                self.commands.append(Command(whole, function, raw, hidden or position > 0))
+                self.commands.append(Command(whole, function, raw, options_pass, hidden or position > 0))
             return function
 
         return register
 
 
 _session: Session | None = None
+_aptible = False
+_environment: str | None = None
 
 
-def begin(session: Session) -> None:
-    """Set the session of the command that this process runs."""
-    global _session
-    _session = session
+def begin(session: Session, aptible: bool = False, environment: str | None = None) -> None:
+    """Set the session of the command that this process runs, whether it names its app as Aptible's users do
+    (``--app`` after the command), and the --environment that was given."""
+    global _session, _aptible, _environment
+    _session, _aptible, _environment = session, aptible, environment
+
+
+def aptible_style() -> bool:
+    """Whether the app was named by ``--app`` after the command."""
+    return _aptible
+
+
+def environment() -> str | None:
+    """The --environment of the command, None where none was given."""
+    return _environment
 
 
 def session() -> Session:
@@ -83,6 +107,14 @@ def the_app(name: str) -> App:
     """The app of an APP argument. Raises AppNotSpecified or AppNotFound (20)."""
     if not name:
         raise AppNotSpecified()
+    wanted = environment()
+    if wanted is None:
+        return session().apps.get(name)
+    known = session().apps.environments()
+    if wanted not in known:
+        raise EnvironmentNotFound(environment=printable(wanted))
+    if name not in known[wanted]:
+        raise AppNotInEnvironment(app=printable(name), environment=wanted)
     return session().apps.get(name)
 
 

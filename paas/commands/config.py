@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Annotated
 
 import typer
 
-from paas.commands.base import FormatOption, Group, session, the_app, wants_json
-from paas.deploy import pipeline
+from paas.commands.aptible import InvalidArgument
+from paas.commands.base import FormatOption, Group, aptible_style, no_more, session, the_app, wants_json
+from paas.deploy import changes
+from paas.deploy.registry import PASSWORD_KEY, PLATFORM_KEYS
 from paas.errors import REFUSED, PaasError
 from paas.model.names import ConfigKey, printable
 from paas.model.operation import MASK
 from paas.store.config import Config
 from paas.store.properties import GLOBAL
 
-group = Group("config", "Manage global and app-specific config vars", bare="config:show")
+group = Group("config", "Manage global and app-specific config vars", bare="config:bare")
 
 GlobalOption = Annotated[bool, typer.Option("--global", help="The variables that all apps get")]
 NoRestartOption = Annotated[
@@ -54,6 +57,38 @@ def _scope(words: list[str] | None, everywhere: bool) -> tuple[Config, str, list
     return Config(session().database, app.id), app.name, rest[1:]
 
 
+def _shown(values: dict[str, str]) -> dict[str, str]:
+    """Values as they may be seen: a registry's password is only ever used."""
+    return {key: MASK if key == PASSWORD_KEY else value for key, value in values.items()}
+
+
+@group.command("bare", hidden=True)
+def bare(words: Words = None, everywhere: GlobalOption = False, show_format: FormatOption = "stdout") -> None:
+    """`config APP` as Dokku shows it, `config --app APP` as Aptible does."""
+    if not aptible_style():
+        show(words, everywhere, show_format=show_format)
+        return
+    config, _, rest = _scope(words, False)
+    no_more(rest)
+    values = _shown(config.all())
+    if wants_json(show_format):
+        rows = [
+            {"key": key, "value": value, "shell_export": f"{key}={escaped(value)}"}
+            for key, value in values.items()
+        ]
+        session().console.json(rows)
+        return
+    for key, value in values.items():
+        session().console.print(f"{key}={escaped(value)}")
+
+
+def escaped(value: str) -> str:
+    """As a shell reads it, one backslash a special character (Ruby's Shellwords, which Aptible's client uses)."""
+    if not value:
+        return "''"
+    return re.sub(r"[^A-Za-z0-9_\-.,:+/@\n]", lambda match: "\\" + match[0], value).replace("\n", "'\n'")
+
+
 @group.command("show")
 def show(
     words: Words = None,
@@ -63,7 +98,7 @@ def show(
 ) -> None:
     """Show the variables of an app."""
     config, name, _ = _scope(words, everywhere)
-    values = config.merged() if merged else config.all()
+    values = _shown(config.merged() if merged else config.all())
     if wants_json(show_format):
         session().console.json(values)
         return
@@ -91,9 +126,12 @@ def get(
         raise KeyExpected()
     if len(keys) > 1:
         raise PaasError(f"Unexpected argument(s): [{' '.join(keys[1:])}]")
-    value = config.get(keys[0])
-    if value is None:
-        return REFUSED
+    value = _shown({keys[0]: config.get(keys[0]) or ""})[keys[0]]
+    if config.get(keys[0]) is None:
+        if not aptible_style():
+            return REFUSED
+        # Aptible prints an empty line and succeeds.
+        value = ""
     session().console.print("'" + value.replace("'", "'\\''") + "'" if quoted else value)
     return 0
 
@@ -105,7 +143,7 @@ def keys(words: Words = None, everywhere: GlobalOption = False) -> None:
         session().console.print(key)
 
 
-@group.command("set")
+@group.command("set", "add")
 def set_values(
     words: Words = None,
     everywhere: GlobalOption = False,
@@ -117,25 +155,42 @@ def set_values(
     if not pairs:
         raise NoPairs()
     values = dict(_pair(text, encoded) for text in pairs)
+    # Aptible's users unset with an empty value; the platform's own variables mean nothing when empty.
+    removed = [
+        key for key, value in values.items() if not value and (aptible_style() or key in PLATFORM_KEYS)
+    ]
     session().console.step("Setting config vars")
-    _print_values(values, indent=" " * 7)
+    _print_values(_shown(values), indent=" " * 7)
     if everywhere:
         config.replace(config.all() | values)
         return
+
+    def change(old: dict[str, str]) -> None:
+        old.update(values)
+        for key in removed:
+            del old[key]
+
     masked = " ".join(f"{key}={MASK}" for key in values)
-    pipeline.change_config(
-        session(), the_app(name), "config:set", masked, lambda old: old.update(values), not no_restart
-    )
+    changes.change_config(session(), the_app(name), "config:set", masked, change, not no_restart)
 
 
 def _pair(text: str, encoded: bool) -> tuple[str, str]:
     key, separator, value = text.partition("=")
+    if aptible_style() and (key.startswith("-") or not separator):
+        raise InvalidArgument(word=printable(key))
     if not separator:
         raise InvalidPair(text=printable(text))
     ConfigKey.parse(key)
     if "\0" in value:
         raise InvalidPair(text=f"{key}=… (it holds a NUL byte)")
     return key, _decode(key, value) if encoded else value
+
+
+def _name(word: str) -> str:
+    """The name in ``VAR`` or ``VAR=whatever``, as Aptible's client takes them."""
+    if word.startswith("-"):
+        raise InvalidArgument(word=printable(word))
+    return word.partition("=")[0]
 
 
 def _decode(key: str, value: str) -> str:
@@ -148,13 +203,15 @@ def _decode(key: str, value: str) -> str:
         raise InvalidBase64(key=key) from None
 
 
-@group.command("unset")
+@group.command("unset", "rm")
 def unset(words: Words = None, everywhere: GlobalOption = False, no_restart: NoRestartOption = False) -> None:
     """Remove variables."""
     config, name, names = _scope(words, everywhere)
     if not names:
         raise NoKeys()
     known = set(config.keys())
+    if aptible_style():
+        names = [_name(word) for word in names]
     for key in names:
         ConfigKey.parse(key)
         if key in known:
@@ -173,4 +230,4 @@ def unset(words: Words = None, everywhere: GlobalOption = False, no_restart: NoR
         return
     if known & set(names):
         words_only = shlex.join(names)
-        pipeline.change_config(session(), the_app(name), "config:unset", words_only, remove, not no_restart)
+        changes.change_config(session(), the_app(name), "config:unset", words_only, remove, not no_restart)

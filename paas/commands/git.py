@@ -104,7 +104,7 @@ def set_property(
     session().console.header(f"Setting {key} to {value}" if value else f"Unsetting {key}")
 
 
-@group.command("report")
+@group.command("report", options_pass=True)
 def git_report(
     words: Annotated[list[str] | None, typer.Argument(metavar="[APP] [--flag]", show_default=False)] = None,
     show_format: FormatOption = "stdout",

@@ -9,7 +9,7 @@ import typer
 
 from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
 from paas.commands.report import Flags, report
-from paas.deploy import pipeline
+from paas.deploy import changes, pipeline
 from paas.errors import PaasError
 from paas.model.names import ProcessType, printable
 from paas.store.apps import App
@@ -51,7 +51,7 @@ def scale(app: AppArgument = "", counts: Counts = None, show_format: FormatOptio
                 raise NotScalable(kind=kind)
     shown = " ".join(f"{kind}={count}" for kind, count in wanted.items())
     console.step(f"Scaling {found.name} processes: {shown}")
-    pipeline.scale(session(), found, wanted)
+    changes.scale(session(), found, wanted)
 
 
 def _show_scale(app: App, as_json: bool) -> None:
@@ -95,7 +95,7 @@ def restart(app: AppArgument = "", process_type: TypeArgument = "") -> None:
         kind = ProcessType.parse(process_type) if process_type else None
         if kind and kind not in session().releases.current(found).manifest.processes:
             raise PaasError(f"App {found.name} has no process type {kind}. See ps:scale {found.name}")
-        pipeline.restart(session(), found, "ps:restart", kind)
+        changes.restart(session(), found, "ps:restart", kind)
 
 
 @group.command("stop")
@@ -104,7 +104,7 @@ def stop(app: AppArgument = "") -> None:
     found = _deployed(app)
     if found:
         session().console.step(f"Stopping {found.name}")
-        pipeline.stop(session(), found)
+        changes.stop(session(), found)
 
 
 @group.command("start")
@@ -116,7 +116,7 @@ def start(app: AppArgument = "") -> None:
     if not found.stopped:
         session().console.warn(f"App {found.name} already running")
         return
-    pipeline.restart(session(), found, "ps:start")
+    changes.restart(session(), found, "ps:start")
 
 
 @group.command("rebuild")
@@ -127,7 +127,7 @@ def rebuild(app: AppArgument = "") -> None:
         pipeline.rebuild(session(), found)
 
 
-@group.command("report")
+@group.command("report", options_pass=True)
 def ps_report(
     words: Annotated[list[str] | None, typer.Argument(metavar="[APP] [--flag]", show_default=False)] = None,
     show_format: FormatOption = "stdout",

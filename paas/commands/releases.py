@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
-from paas.deploy import pipeline
+from paas.deploy import changes
 from paas.errors import NotDeployed, UsageError
 
 group = Group("releases", "List releases and go back to one", bare="releases")
@@ -63,4 +63,4 @@ def rollback(
     digits = number.lower().removeprefix("r").removeprefix("v")
     if digits and not re.fullmatch("[0-9]{1,9}", digits):
         raise UsageError(f"A release is a number, for example releases:rollback {found.name} 3")
-    pipeline.rollback(session(), found, int(digits) if digits else None)
+    changes.rollback(session(), found, int(digits) if digits else None)

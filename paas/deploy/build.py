@@ -1,13 +1,16 @@
-"""From a commit to an image with a name of its own, which keeps it on the engine as long as its release."""
+"""From a source to an image with a name of its own, which keeps it on the engine as long as its release."""
 
 from __future__ import annotations
 
 import subprocess
+import tarfile
 from dataclasses import dataclass
 
+from paas.deploy import aptible_env
+from paas.deploy.registry import Credentials, docker_config, registries_of
 from paas.deploy.session import Session
-from paas.deploy.source import committed_image_id, obtain_image
-from paas.engine.build import BuildRequest
+from paas.deploy.source import Source, committed_image_id, obtain_image, pull_image
+from paas.engine.build import BuildRequest, Context
 from paas.engine.build import build as build_image
 from paas.engine.containers import LABEL_APP, LABEL_ROOT
 from paas.engine.images import Image
@@ -29,28 +32,41 @@ class ArchiveFailed(PaasError):
 
 @dataclass(frozen=True)
 class Built:
-    """The image of a deploy, its tag, and its name where it was an image and not a build."""
+    """The image of a deploy and its tag; `image_name` where it was an image and not a build.
+
+    `ignores_dockerfile`: the image was deployed although a commit came with it.
+    """
 
     image: Image
     tag: str
     image_name: str | None
+    ignores_dockerfile: bool = False
 
 
-def image_of_commit(session: Session, app: App, commit: str, number: int) -> Built:
-    """Build the commit's Dockerfile, or just tag where it says no more than FROM an image without ONBUILD."""
+def build_source(session: Session, app: App, source: Source, config: dict[str, str], number: int) -> Built:
+    """Pull and tag the source's image; without one build the commit's Dockerfile, or just tag where that says no
+    more than FROM an image without ONBUILD. Raises NothingToBuild, BuildFailed, PullFailed."""
+    tag = f"paas-{session.settings.root_id}/{app.name}:{number}"
+    if source.image is not None:
+        image = pull_image(session, source.image, config)
+        session.images.tag(image.id, tag)
+        return Built(image, tag, source.image.text, ignores_dockerfile=True)
+    commit = str(source.commit)
     repository = session.repository(app)
     dockerfile = repository.read(commit, DOCKERFILE)
     if dockerfile is None:
         raise NothingToBuild(dockerfile=DOCKERFILE)
-    tag = f"paas-{session.settings.root_id}/{app.name}:{number}"
     base = bare_from(dockerfile)
     if base is not None:
-        image = _base_image(session, repository, commit, base)
-        if not image.on_build:
-            session.images.tag(image.id, tag)
-            return Built(image, tag, base.text)
+        # The id in the message is the image that the user saw; its tag may have moved since.
+        image_id = committed_image_id(repository.message(commit))
+        found = session.images.find(image_id) if image_id else None
+        found = found or obtain_image(session, base, config, force=False)
+        if not found.on_build:
+            session.images.tag(found.id, tag)
+            return Built(found, tag, base.text)
     session.console.step(f"Building {app.name} from {DOCKERFILE}")
-    _build(session, app, repository, commit, tag)
+    _build(session, app, repository, commit, tag, dockerfile, config)
     built = session.images.find(tag)
     if built is None:
         raise PaasError(
@@ -74,31 +90,38 @@ def bare_from(dockerfile: bytes) -> ImageRef | None:
         return None
 
 
-def _base_image(session: Session, repository: Repository, commit: str, base: ImageRef) -> Image:
-    # The id in the message is the image that the user saw; its tag may have moved since.
-    image_id = committed_image_id(repository.message(commit))
-    image = session.images.find(image_id) if image_id else None
-    return image or obtain_image(session, base, force=False)
-
-
-def _build(session: Session, app: App, repository: Repository, commit: str, tag: str) -> None:
-    labels = {LABEL_APP: app.name, LABEL_ROOT: str(session.settings.root)}
+def _build(
+    session: Session,
+    app: App,
+    repository: Repository,
+    commit: str,
+    tag: str,
+    dockerfile: bytes,
+    config: dict[str, str],
+) -> None:
+    """Stream the commit's files, and .aptible.env where they ask for it, into the builder."""
+    extra, words = b"", ["archive", "--format=tar", commit]
+    if aptible_env.wanted(repository, commit):
+        session.console.detail(f"Adding {aptible_env.NAME} to the build context")
+        extra = tar_entry(aptible_env.NAME, aptible_env.render(config))
+        words += ["--", ".", f":(exclude,top){aptible_env.NAME}"]
     archive = subprocess.Popen(
-        repository.command("archive", "--format=tar", commit),
+        repository.command(*words),
         cwd=repository.path,
         env=repository.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     assert archive.stdout is not None and archive.stderr is not None  # noqa: S101 - both are pipes
-    with archive:
+    credentials = Credentials.of(config)
+    auths = credentials.auths(registries_of(dockerfile)) if credentials else {}
+    with archive, docker_config(session.settings, auths) as folder:
+        request = BuildRequest(
+            tag, {LABEL_APP: app.name, LABEL_ROOT: str(session.settings.root)}, folder, DOCKERFILE
+        )
         try:
             build_image(
-                session.settings,
-                session.api,
-                BuildRequest(tag, labels, DOCKERFILE),
-                archive.stdout,
-                session.console,
+                session.settings, session.api, request, Context(extra, archive.stdout), session.console
             )
         except BaseException:
             archive.kill()
@@ -106,3 +129,11 @@ def _build(session: Session, app: App, repository: Repository, commit: str, tag:
         archive.stdout.close()
         if archive.wait() not in (0, -13):  # -13: the builder did not read to the end
             raise ArchiveFailed(reason=archive.stderr.read().decode("utf-8", "replace").strip())
+
+
+def tar_entry(name: str, data: bytes) -> bytes:
+    """One file of a tar archive, without the archive's end: more entries can follow."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(data), 0o600
+    padding = -len(data) % tarfile.BLOCKSIZE
+    return info.tobuf(tarfile.GNU_FORMAT) + data + b"\0" * padding

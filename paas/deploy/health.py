@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from paas.deploy.services import ServiceSettings
 from paas.engine.containers import Containers, ContainerState
 from paas.errors import PaasError
 from paas.model.release import WEB, Check, Release
@@ -24,7 +25,11 @@ UPTIME_SECONDS = 3
 DEFAULT_TIMEOUT_SECONDS = 60
 MAX_TIMEOUT_SECONDS = 900
 CONNECT_SECONDS = 1.0
+SIMPLE_SECONDS = 30
 TIMEOUT_KEY = "RELEASE_HEALTHCHECK_TIMEOUT"
+# Aptible: with this set to true, /healthcheck has to answer exactly 200.
+STRICT_KEY = "STRICT_HEALTH_CHECKS"
+STRICT_CHECK = Check(name="strict", path="/healthcheck", attempts=1, headers=(("Host", "containers"),))
 GRACEFUL_WORDS = {0: "it ended by itself", 137: "it was killed", 143: "it was terminated"}
 
 
@@ -47,7 +52,11 @@ class Subject:
 def timeout_seconds(release: Release) -> int:
     """How long web may take to answer: RELEASE_HEALTHCHECK_TIMEOUT in the app's config (1 to 900), else 60."""
     text = release.config.get(TIMEOUT_KEY, "")
-    return max(1, min(MAX_TIMEOUT_SECONDS, int(text))) if re.fullmatch("[0-9]{1,9}", text) else DEFAULT_TIMEOUT_SECONDS
+    return (
+        max(1, min(MAX_TIMEOUT_SECONDS, int(text)))
+        if re.fullmatch("[0-9]{1,9}", text)
+        else DEFAULT_TIMEOUT_SECONDS
+    )
 
 
 def check(
@@ -56,6 +65,7 @@ def check(
     release: Release,
     process_type: str,
     health_test: tuple[str, ...],
+    service: ServiceSettings,
 ) -> list[str]:
     """Return once the process is healthy, with warnings of checks that only warn. Raises Unhealthy."""
     warnings: list[str] = []
@@ -68,8 +78,10 @@ def check(
                 if not item.warn_only or not _running(containers, subject):
                     raise
                 warnings.append(str(error))
-    elif process_type != WEB:
-        _stay_up(containers, subject, UPTIME_SECONDS)
+    elif process_type != WEB and not (service.zero_downtime and health_test):
+        _stay_up(containers, subject, SIMPLE_SECONDS if service.simple_health_check else UPTIME_SECONDS)
+    elif process_type == WEB and release.config.get(STRICT_KEY) == "true":
+        _run(containers, subject, replace(STRICT_CHECK, timeout=timeout_seconds(release)))
     elif health_test:
         limit = timeout_seconds(release)
         _poll(
@@ -195,7 +207,7 @@ def _answers(subject: Subject, item: Check, port: int, last: list[str]) -> bool:
         return False
     finally:
         connection.close()
-    if not 200 <= response.status < 300:
+    if not 200 <= response.status < 300 or (item.name == STRICT_CHECK.name and response.status != 200):
         last[0] = f"it answered {response.status}"
         return False
     if item.content and item.content.encode("utf-8", "replace") not in body:

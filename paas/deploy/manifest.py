@@ -25,14 +25,12 @@ APTIBLE_YML = ".aptible.yml"
 APP_JSON = "app.json"
 RELEASE = "release"
 BEFORE_KEYS = ("before_deploy", "before_release")
-KNOWN_KEYS = {
-    *BEFORE_KEYS,
-    *(
-        f"after_{what}_{how}"
-        for what in ("deploy", "restart", "configure", "scale")
-        for how in ("success", "failure")
-    ),
-}
+AFTER_KEYS = tuple(
+    f"after_{what}_{how}"
+    for what in ("deploy", "restart", "configure", "scale")
+    for how in ("success", "failure")
+)
+KNOWN_KEYS = {*BEFORE_KEYS, *AFTER_KEYS}
 _PROCFILE_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62}):(.*)")
 _INLINE_COMMENT = re.compile(r"\s(#|//).*$")
 _COMMENT_LINE = re.compile(r"(?m)^[^\S\n]*//.*$")
@@ -85,6 +83,7 @@ def pick(image: Image, found: Files) -> Files:
 def parse(files: Files, image: Image, console: Console) -> Manifest:
     """Put the files (by name, missing ones left out) and the image's own settings together."""
     before: list[PhaseCommand] = []
+    hooks: dict[str, tuple[str, ...]] = {}
     processes: dict[ProcessType, str | None] = {}
     if PROCFILE in files:
         lines = parse_procfile(files[PROCFILE])
@@ -97,10 +96,16 @@ def parse(files: Files, image: Image, console: Console) -> Manifest:
             raise NothingToRun()
         processes[WEB] = None
     if APTIBLE_YML in files:
-        before += parse_aptible_yml(files[APTIBLE_YML], console)
+        found, hooks = parse_aptible_yml(files[APTIBLE_YML], console)
+        before += found
     checks = parse_app_json(files[APP_JSON]) if APP_JSON in files else {}
     return Manifest(
-        processes=processes, port=image.lowest_port or DEFAULT_PORT, before=tuple(before), checks=checks
+        processes=processes,
+        port=image.lowest_port or DEFAULT_PORT,
+        before=tuple(before),
+        checks=checks,
+        hooks=hooks,
+        implicit=processes == {WEB: None},
     )
 
 
@@ -132,8 +137,8 @@ def parse_procfile(data: bytes) -> dict[ProcessType, str]:
     return found
 
 
-def parse_aptible_yml(data: bytes, console: Console) -> list[PhaseCommand]:
-    """The commands to run before a release. Raises InvalidAptibleYml with line and column."""
+def parse_aptible_yml(data: bytes, console: Console) -> tuple[list[PhaseCommand], dict[str, tuple[str, ...]]]:
+    """The commands to run before a release, and those of the after_* hooks. Raises InvalidAptibleYml with line and column."""
     try:
         document = yaml.safe_load(data)
     except yaml.YAMLError as error:
@@ -144,7 +149,7 @@ def parse_aptible_yml(data: bytes, console: Console) -> list[PhaseCommand]:
     except (UnicodeDecodeError, ValueError, RecursionError):
         raise InvalidAptibleYml(where="", reason="it is not a YAML text") from None
     if document is None:
-        return []
+        return [], {}
     if not isinstance(document, dict):
         raise InvalidAptibleYml(where="line 1: ", reason="expected `key: value` pairs at the top")
     for key in document:
@@ -155,9 +160,11 @@ def parse_aptible_yml(data: bytes, console: Console) -> list[PhaseCommand]:
         console.warn(
             ".aptible.yml: before_release is the old name of before_deploy; only before_deploy is used"
         )
-    return [
+    before = [
         PhaseCommand(key, APTIBLE_YML, command) for key in given[:1] for command in _commands(document, key)
     ]
+    hooks = {key: tuple(_commands(document, key)) for key in document if key in AFTER_KEYS}
+    return before, hooks
 
 
 def _commands(document: dict[str, Any], key: str) -> list[str]:
@@ -256,8 +263,14 @@ def _rules(item: dict[str, Any], check: Check) -> list[tuple[bool, str]]:
             "httpHeaders has a name or value that HTTP does not allow",
         ),
         (0 < check.attempts <= MAX_ATTEMPTS, f"attempts has to be 1 to {MAX_ATTEMPTS}"),
-        (0 < check.timeout <= MAX_SECONDS, f"timeout has to be more than 0 and at most {MAX_SECONDS} seconds"),
+        (
+            0 < check.timeout <= MAX_SECONDS,
+            f"timeout has to be more than 0 and at most {MAX_SECONDS} seconds",
+        ),
         (0 <= check.wait <= MAX_SECONDS, f"wait has to be 0 to {MAX_SECONDS} seconds"),
         (0 <= check.initial_delay <= MAX_SECONDS, f"initialDelay has to be 0 to {MAX_SECONDS} seconds"),
-        (check.uptime is None or 0 < check.uptime <= MAX_SECONDS, f"uptime has to be 1 to {MAX_SECONDS} seconds"),
+        (
+            check.uptime is None or 0 < check.uptime <= MAX_SECONDS,
+            f"uptime has to be 1 to {MAX_SECONDS} seconds",
+        ),
     ]

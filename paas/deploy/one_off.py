@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paas import interrupts
-from paas.deploy.pipeline import release_image
+from paas.deploy.changes import release_image
 from paas.deploy.process import command_words, one_off_spec
 from paas.deploy.session import Session
 from paas.engine.attach import exec_attached, run_attached

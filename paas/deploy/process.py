@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import shlex
 
+from paas.deploy.registry import REGISTRY_KEYS
+from paas.deploy.services import service_settings
 from paas.deploy.session import Session
 from paas.engine.containers import (
     LABEL_APP,
@@ -22,10 +24,6 @@ from paas.model.release import WEB, Release
 from paas.store.apps import App
 from paas.store.config import Config
 from paas.store.properties import GLOBAL
-
-REGISTRY_KEYS = tuple(
-    f"APTIBLE_PRIVATE_REGISTRY_{part}" for part in ("HOST", "USERNAME", "PASSWORD", "EMAIL")
-)
 
 
 class UnreadableCommand(PaasError):
@@ -74,6 +72,7 @@ def process_spec(
     line = release.manifest.processes[process_type]
     name = f"{process_type}.{number}"
     values = environment(session, release.config, release.commit) | {"DYNO": name}
+    service = service_settings(session, app.id, process_type)
     publish = None
     if process_type == WEB:
         values["PORT"] = str(release.manifest.port)
@@ -88,6 +87,8 @@ def process_spec(
         network=session.network,
         command=command_words(line, image, process_type) if line is not None else None,
         publish=publish,
+        stop_seconds=service.stop_seconds,
+        memory_mb=service.memory_mb,
     )
 
 

@@ -34,6 +34,11 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
         current = session.releases.find(app.id, now.current_release) if now else None
         done = current is not None and current.operation_id == record.id
         session.operations.finish(record.id, "succeeded" if done else "failed", "" if done else INTERRUPTED)
+    if not app.stopped:
+        for process in session.releases.processes(app.id):
+            state = session.containers.find(process.container_id)
+            if state is not None and not state.running:
+                session.containers.start(process.container_id, process.name)
     for release in session.releases.pending(app.id):
         session.images.untag(release.image_tag)
         session.releases.fail(app.id, release.number)

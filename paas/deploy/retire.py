@@ -12,7 +12,6 @@ from paas.store.releases import Retirement
 
 DRAIN_POLL_SECONDS = 0.2
 DEFAULT_DRAIN_SECONDS = 60
-DEFAULT_STOP_SECONDS = 30
 KEPT_RELEASES = 10
 
 
@@ -21,17 +20,12 @@ def drain_seconds(session: Session, app: App) -> int:
     return int(session.properties.computed(app.id, "checks", "wait-to-retire", str(DEFAULT_DRAIN_SECONDS)))
 
 
-def stop_seconds(session: Session, app_id: int) -> int:
-    """The grace between SIGTERM and SIGKILL (ps:set stop-timeout-seconds)."""
-    return int(session.properties.computed(app_id, "ps", "stop-timeout-seconds", str(DEFAULT_STOP_SECONDS)))
-
-
 def retire(session: Session, item: Retirement) -> bool:
     """Stop and remove a container if it is drained or due. Returns whether it is gone."""
     if time.time() < item.due_at and not session.router.drained(item.slot, item.server):
         return False
     session.router.remove(item.slot, item.server)
-    session.containers.stop(item.container_id, stop_seconds(session, item.app_id))
+    session.containers.stop(item.container_id)
     session.containers.remove(item.container_id)
     session.releases.retired(item.container_id)
     return True

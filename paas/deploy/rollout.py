@@ -17,9 +17,10 @@ from paas import interrupts
 from paas.deploy import health
 from paas.deploy.process import process_spec
 from paas.deploy.retire import drain_seconds, prune_releases, retire_now
+from paas.deploy.services import ServiceSettings, service_settings
 from paas.deploy.session import Session
 from paas.engine.client import connect
-from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT, Containers
+from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT, Containers, ContainerSpec
 from paas.engine.images import Image
 from paas.errors import PaasError
 from paas.model.names import ProcessType
@@ -51,17 +52,23 @@ class Rollout:
     commit: Callable[[list[Process], list[Retirement]], None]
     keep: list[Process] = field(default_factory=list)
     _abandoned: threading.Event = field(default_factory=threading.Event)
+    _paused: list[Process] = field(default_factory=list)
 
     def run(self) -> None:
         """Do it. Raises RolloutFailed, EngineUnavailable, Cancelled; then nothing has changed."""
         session = self.session
         before = session.releases.processes(self.app.id)
         kept = {process.name: process for process in self.keep}
+        kept_ids = {process.container_id for process in self.keep}
         wanted = self._wanted()
         serving = [kept[name] for kind, number in wanted if (name := f"{kind}.{number}") in kept]
         missing = [(kind, number) for kind, number in wanted if f"{kind}.{number}" not in kept]
+        overlapping = [item for item in missing if self._overlaps(item[0])]
         try:
-            started = self._start_all(missing)
+            started = self._start_all(overlapping)
+            if len(overlapping) < len(missing):
+                self._pause([item for item in before if item.container_id not in kept_ids])
+                started += self._start_all([item for item in missing if item not in overlapping])
             with interrupts.shielded():
                 self._switch_and_commit(before, serving + started)
         except BaseException:
@@ -80,19 +87,32 @@ class Rollout:
             wanted += [(kind, number) for number in range(1, count + 1)]
         return sorted(wanted, key=lambda item: (item[0] != WEB, item))
 
+    def _overlaps(self, kind: ProcessType) -> bool:
+        """Whether new processes of a type start before the old ones stop: web's, and those set to."""
+        return service_settings(self.session, self.app.id, kind).zero_downtime
+
+    def _pause(self, processes: list[Process]) -> None:
+        """Stop the background processes that are being replaced: two releases never work at the same time."""
+        for process in processes:
+            if not self._overlaps(process.process_type):
+                self._paused.append(process)
+                self.session.console.detail(f"Stopping {process.name}")
+                self.session.containers.stop(process.container_id)
+
     def _start_all(self, wanted: list[tuple[ProcessType, int]]) -> list[Process]:
         """Start and check all at once; web's own failure is the one that is told first."""
         if not wanted:
             return []
         session = self.session
         session.containers.ensure_network(session.network, {LABEL_ROOT: str(session.settings.root)})
+        self._abandoned.clear()
         for kind in dict.fromkeys(kind for kind, _ in wanted):
             count = sum(1 for item in wanted if item[0] == kind)
             session.console.step(f"Deploying {kind} (count={count})")
         pool = ThreadPoolExecutor(min(PARALLEL_STARTS, len(wanted)))
         progress = session.console.progress("Waiting for health checks")
         try:
-            futures = [pool.submit(self._start, kind, number) for kind, number in wanted]
+            futures = [pool.submit(self._start, *self._job(kind, number)) for kind, number in wanted]
             with progress.ticking(lambda: f"{_passed(futures)} after {progress.seconds():.0f} s"):
                 wait(futures, return_when=FIRST_EXCEPTION)
             # A failed one first: the others may still be waiting for their checks.
@@ -102,6 +122,15 @@ class Rollout:
             self._abandoned.set()
             # What is being started is in the engine's hands; it has to be there before it can be removed.
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _job(
+        self, kind: ProcessType, number: int
+    ) -> tuple[ProcessType, int, ContainerSpec, ServiceSettings, str]:
+        """What `_start` needs: a thread does not read the database."""
+        spec = process_spec(self.session, self.app, self.release, self.image, kind, number, self.operation_id)
+        domains = [domain for domain in self.session.apps.domains(self.app) if "*" not in domain]
+        service = service_settings(self.session, self.app.id, kind)
+        return kind, number, spec, service, domains[0] if domains else "localhost"
 
     def _started(self, future: Future[tuple[Process, list[str]]]) -> Process:
         try:
@@ -114,10 +143,11 @@ class Rollout:
         self.session.console.detail(f"All checks successful ({process.name})")
         return process
 
-    def _start(self, kind: ProcessType, number: int) -> tuple[Process, list[str]]:
+    def _start(
+        self, kind: ProcessType, number: int, spec: ContainerSpec, service: ServiceSettings, host: str
+    ) -> tuple[Process, list[str]]:
         # A thread has a connection of its own: the library's are not shared.
         containers = Containers(connect(self.session.settings.docker_host))
-        spec = process_spec(self.session, self.app, self.release, self.image, kind, number, self.operation_id)
         name = f"{kind}.{number}"
         container = containers.create(spec)
         try:
@@ -128,10 +158,8 @@ class Rollout:
             address, port = state.address, self.release.manifest.port
             if spec.publish is not None and state.published_port:
                 address, port = "127.0.0.1", state.published_port
-            domains = self._domains
-            host = domains[0] if domains else "localhost"
             subject = health.Subject(container, name, address, port, host, self._abandoned)
-            warnings = health.check(containers, subject, self.release, kind, self.image.health_test)
+            warnings = health.check(containers, subject, self.release, kind, self.image.health_test, service)
             containers.restart_when_it_fails(container)
         except PaasError as error:
             raise _NotStarted(name, container, str(error.fields.get("reason", error))) from error
@@ -169,6 +197,9 @@ class Rollout:
         known = {process.container_id for process in session.releases.processes(self.app.id)}
         with contextlib.suppress(PaasError, OSError):
             session.router.apply(session.routes())
+        for process in self._paused:
+            with contextlib.suppress(PaasError):
+                session.containers.start(process.container_id, process.name)
         with contextlib.suppress(PaasError):
             for container in session.containers.ids(labels):
                 if container not in known:
@@ -187,10 +218,6 @@ class Rollout:
         except PaasError as error:
             session.console.warn(f"The old processes are not stopped yet ({error}); the next command does it")
 
-    @property
-    def _domains(self) -> list[str]:
-        return session_domains(self.session, self.app)
-
 
 class _NotStarted(Exception):
     """A process that did not come up; its container is still there to be read."""
@@ -200,11 +227,6 @@ class _NotStarted(Exception):
         self.name = name
         self.container = container
         self.reason = reason
-
-
-def session_domains(session: Session, app: App) -> list[str]:
-    """The app's domains that name one host."""
-    return [domain for domain in session.apps.domains(app) if "*" not in domain]
 
 
 def notify_agent(session: Session) -> bool:

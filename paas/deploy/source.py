@@ -23,6 +23,7 @@ from dulwich.repo import Repo
 
 from paas import interrupts
 from paas.console import Console
+from paas.deploy.registry import USERNAME_KEY, Credentials
 from paas.deploy.session import Session
 from paas.engine.images import Image
 from paas.errors import Cancelled, PaasError
@@ -38,6 +39,7 @@ DEFAULT_BRANCH = "master"
 DEFAULT_AUTHOR = "Dokku"
 DEFAULT_EMAIL = "automated@dokku.sh"
 IMAGE_ID_TRAILER = "Image-Id"
+DETACHED = "detached"
 MAX_BUILD_DIR_BYTES = 1024 * 1024 * 1024
 
 
@@ -60,6 +62,14 @@ class DeployFailed(PaasError):
     def lines(self) -> list[str]:
         """Nothing: the hook's command has said it on our output."""
         return []
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a deploy is made from: the files of `commit`, and the `image` to run instead of its Dockerfile."""
+
+    commit: str | None
+    image: ImageRef | None = None
 
 
 @dataclass(frozen=True)
@@ -86,17 +96,49 @@ def deploy_branch(session: Session, app: App) -> BranchName:
     return BranchName(session.properties.computed(app.id, "git", "deploy-branch", DEFAULT_BRANCH))
 
 
-def obtain_image(session: Session, ref: ImageRef, force: bool) -> Image:
-    """The image on the engine, pulled where it is missing or `force` says so."""
+def attached_commit(session: Session, app: App) -> str | None:
+    """The commit whose Procfile and .aptible.yml go with the app's image: the one deployed last, else the newest of
+    the deploy branch; None while the app is detached from its repository."""
+    if session.properties.get(app.id, "git", DETACHED):
+        return None
+    repository = session.repository(app)
+    current = session.releases.find(app.id, app.current_release)
+    if current and current.commit and repository.resolve(current.commit):
+        return current.commit
+    return repository.resolve(deploy_branch(session, app).ref)
+
+
+def attach(session: Session, app: App, attached: bool = True) -> None:
+    """Let the app's repository count again, or (deploy --git-detach) no more."""
+    session.properties.set(app.id, "git", DETACHED, "" if attached else "true")
+
+
+def obtain_image(session: Session, ref: ImageRef, config: dict[str, str], force: bool) -> Image:
+    """The image on the engine, pulled (with the credentials in `config`) where it is missing or `force` says so."""
     console = session.console
     image = session.images.resolve(ref)
     if image and not force:
         console.step("Image exists on host, skipping pull")
         return image
     console.step("Force pulling image" if image else "Pulling image")
-    pulled = session.images.pull(ref, console)
-    if image and image.id != pulled.id:
-        console.detail(f"{ref.name} is another image now: {image.id[7:19]} -> {pulled.id[7:19]}")
+    return _pulled(session, ref, config, image)
+
+
+def pull_image(session: Session, ref: ImageRef, config: dict[str, str]) -> Image:
+    """The image as the registry has it now; one that is only here and came from no registry is taken as it is."""
+    here = session.images.resolve(ref)
+    if here and (ref.is_id or (not here.from_registry and not config.get(USERNAME_KEY))):
+        session.console.step(f"Using {ref.name}, which is on this host only")
+        return here
+    session.console.step(f"Pulling {ref.name}")
+    return _pulled(session, ref, config, here)
+
+
+def _pulled(session: Session, ref: ImageRef, config: dict[str, str], before: Image | None) -> Image:
+    credentials = Credentials.of(config)
+    pulled = session.images.pull(ref, session.console, credentials.for_pull() if credentials else None)
+    if before and before.id != pulled.id:
+        session.console.detail(f"{ref.name} is another image now: {before.id[7:19]} -> {pulled.id[7:19]}")
     return pulled
 
 

@@ -6,10 +6,14 @@ clients may be installed: the first one that can is used, and remembered until t
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
 BUILDX_SINCE = 23
 PROBE_SECONDS = 20
+FEEDER_SECONDS = 5
+COPY_BYTES = 1024 * 1024
 # BuildKit 20.10 tells each step's digest on a line of its own, which means nothing to anybody.
 _DIGEST_LINE = re.compile(r"#\d+ sha256:[0-9a-f]{64}")
 _ERROR_MARK = re.compile(r"^(#\d+ )?ERROR: ")
@@ -37,11 +43,32 @@ class BuildFailed(PaasError):
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build: `tag` the name that the image gets, `dockerfile` its path in the context."""
+    """What to build: `tag` the name that the image gets, `docker_config` the folder with the logins of this build,
+    `dockerfile` its path in the context."""
 
     tag: str
     labels: dict[str, str]
+    docker_config: Path
     dockerfile: str = "Dockerfile"
+
+
+class Context(io.RawIOBase):
+    """A tar archive that comes in two parts: entries of ours, then a stream with the rest and the end."""
+
+    def __init__(self, entries: bytes, stream: IO[bytes]) -> None:
+        self._entries = entries
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, empty at the end."""
+        if self._entries:
+            size = len(self._entries) if size < 0 else size
+            part, self._entries = self._entries[:size], self._entries[size:]
+            return part
+        return self._stream.read(size)
+
+    def readable(self) -> bool:
+        return True
 
 
 def build_arguments(client: str, request: BuildRequest) -> list[str]:
@@ -53,7 +80,7 @@ def build_arguments(client: str, request: BuildRequest) -> list[str]:
 
 
 def build(
-    settings: Settings, api: APIClient, request: BuildRequest, context: IO[bytes], console: Console
+    settings: Settings, api: APIClient, request: BuildRequest, context: Context, console: Console
 ) -> None:
     """Build from a tar stream and tag the result. Raises BuildFailed, DiskFull, EngineUnavailable."""
     client = buildkit_client(settings)
@@ -107,10 +134,8 @@ def _answer(words: list[str]) -> str | None:
     return result.stdout if result.returncode == 0 else None
 
 
-def client_environment(settings: Settings) -> dict[str, str]:
+def client_environment(settings: Settings, config: Path) -> dict[str, str]:
     """What a Docker client of ours may see: no user's own Docker settings or credentials."""
-    config = settings.root / "docker"
-    config.mkdir(mode=0o700, exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ}
     return kept | {
         "HOME": str(settings.root),
@@ -122,18 +147,20 @@ def client_environment(settings: Settings) -> dict[str, str]:
 
 
 def _build_with_client(
-    settings: Settings, client: str, request: BuildRequest, context: IO[bytes], console: Console
+    settings: Settings, client: str, request: BuildRequest, context: Context, console: Console
 ) -> None:
     # With the command process gone (kill -9) nobody would want the build any more: the kernel ends it.
     words = ["setpriv", "--pdeathsig", "KILL", *build_arguments(client, request)]
     process = subprocess.Popen(
         words,
-        stdin=context,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=client_environment(settings),
+        env=client_environment(settings, request.docker_config),
         start_new_session=True,
     )
+    feeder = threading.Thread(target=_feed, args=(context, process.stdin), daemon=True)
+    feeder.start()
     tail: list[str] = []
     try:
         for line in _clean_lines(process.stdout or ()):
@@ -144,6 +171,8 @@ def _build_with_client(
         process.kill()
         process.wait()
         raise
+    finally:
+        feeder.join(FEEDER_SECONDS)
     if code:
         reason = next((line for line in reversed(tail) if "ERROR" in line or "rror" in line), "")
         if "no space left on device" in reason:
@@ -151,11 +180,21 @@ def _build_with_client(
         raise BuildFailed(reason=_short(reason) or f"the builder ended with code {code}")
 
 
-def _build_with_api(api: APIClient, request: BuildRequest, context: IO[bytes], console: Console) -> None:
+def _feed(context: Context, target: IO[bytes] | None) -> None:
+    assert target is not None  # noqa: S101 - a pipe
+    # A builder that has failed reads no further.
+    with contextlib.suppress(BrokenPipeError), target:
+        shutil.copyfileobj(context, target, COPY_BYTES)
+
+
+def _build_with_api(api: APIClient, request: BuildRequest, context: Context, console: Console) -> None:
+    from docker.auth import load_config
+
     with engine_errors():
+        api._auth_configs = load_config(str(request.docker_config / "config.json"))  # type: ignore[attr-defined]
         with patience(api):
             events = api.build(
-                fileobj=context,
+                fileobj=context,  # type: ignore[arg-type]
                 custom_context=True,
                 dockerfile=request.dockerfile,
                 tag=request.tag,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paas.engine.client import engine_errors, patience
@@ -50,9 +50,8 @@ class ContainerSpec:
     publish: int | None = None
     tty: bool = False
     stdin: bool = False
-    auto_remove: bool = False
-    stop_seconds: int = 30
-    extra: dict[str, Any] = field(default_factory=dict)
+    stop_seconds: int | None = None
+    memory_mb: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,9 @@ def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
         "init": True,
         "network_mode": spec.network,
         "log_config": {"type": "json-file", "config": {"max-size": LOG_MAX_SIZE}},
-        "auto_remove": spec.auto_remove,
     }
+    if spec.memory_mb is not None:
+        host["mem_limit"] = spec.memory_mb * 1024 * 1024
     if spec.publish is not None:
         host["port_bindings"] = {f"{spec.publish}/tcp": ("127.0.0.1", None)}
     arguments: dict[str, Any] = {
@@ -92,12 +92,13 @@ def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
         "entrypoint": list(spec.entrypoint) if spec.entrypoint is not None else None,
         "tty": spec.tty,
         "stdin_open": spec.stdin,
-        "stop_signal": None,
         "host_config": client.create_host_config(**host),
     }
     if spec.publish is not None:
         arguments["ports"] = [spec.publish]
-    return arguments | spec.extra
+    if spec.stop_seconds is not None:
+        arguments["stop_timeout"] = spec.stop_seconds
+    return arguments
 
 
 class Containers:
@@ -192,12 +193,12 @@ class Containers:
                 on_output(chunk)
             return int(self.client.wait(container_id)["StatusCode"])
 
-    def stop(self, container_id: str, seconds: int) -> None:
-        """SIGTERM, then SIGKILL after `seconds`. Fine when it has stopped or is gone."""
+    def stop(self, container_id: str) -> None:
+        """SIGTERM, then SIGKILL after the grace that the container was made with. Fine when it is gone."""
         from docker.errors import NotFound
 
-        with engine_errors(), contextlib.suppress(NotFound):
-            self.client.stop(container_id, timeout=seconds)
+        with engine_errors(), patience(self.client), contextlib.suppress(NotFound):
+            self.client.stop(container_id)
 
     def remove(self, container_id: str) -> None:
         """Kill and remove, with its anonymous volumes. Fine when it is gone."""
@@ -238,7 +239,7 @@ class Containers:
             except APIError:  # it does not run; the caller looks why
                 return None
             before = self.client.timeout
-            self.client.timeout = round(seconds) if seconds else before
+            self.client.timeout = max(1, round(seconds)) if seconds is not None else before
             try:
                 self.client.exec_start(exec_id)
             except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError, APIError):

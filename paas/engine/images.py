@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from paas.console import Console
 from paas.engine.client import engine_errors, failure, patience
+from paas.engine.pull import PullFailed, pull
 from paas.errors import PaasError
 from paas.model.image import ImageRef
 
@@ -15,14 +17,15 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 READ_BYTES = 1024 * 1024
+MAX_FILE_BYTES = 1024 * 1024
+# What engines before 25 list for an image that has no name.
+NAMELESS = "<none>:<none>"
+# The bits of Go's os.FileMode that are set for all but ordinary files.
+GO_FILE_TYPE = 0x8F280000
 
 
-class ImageNotFound(PaasError):
-    """There is no image {image} here and none could be pulled: {reason}. Nothing was changed. Check the name and tag; a private image needs registry:login"""
-
-
-class RegistryUnreachable(PaasError):
-    """Failed to pull image: {image}. The registry {registry} can't be reached ({reason}). Nothing was changed. Check the name and the network, or send the image with git:load-image"""
+class FileTooBig(PaasError):
+    """{path} in the image {image} is {size} bytes long, more than the 1 MB that are read. Nothing was deployed. Make it smaller"""
 
 
 class LoadFailed(PaasError):
@@ -32,7 +35,7 @@ class LoadFailed(PaasError):
 @dataclass(frozen=True)
 class Image:
     """What the engine says about an image; `size` in bytes, `ports` the EXPOSEd ones as ``8080/tcp``, `health_test` the
-    command of its HEALTHCHECK (empty without one)."""
+    command of its HEALTHCHECK (empty without one), `from_registry` false for one that was only ever here."""
 
     id: str
     tags: tuple[str, ...]
@@ -43,6 +46,7 @@ class Image:
     on_build: tuple[str, ...]
     health_test: tuple[str, ...]
     working_dir: str
+    from_registry: bool
 
     @property
     def lowest_port(self) -> int | None:
@@ -76,31 +80,11 @@ class Images:
         return image
 
     def pull(self, ref: ImageRef, console: Console, auth: dict[str, str] | None = None) -> Image:
-        """Fetch from the registry, with progress. Raises ImageNotFound, RegistryUnreachable, EngineFailed."""
-        from docker.errors import APIError, NotFound
-
-        if ref.is_id:
-            raise ImageNotFound(image=ref, reason="an image id can't be pulled")
-        layers = _Layers(console, f"Pulling {ref.name}")
-        with engine_errors():
-            try:
-                for event in self.client.pull(
-                    ref.repository,
-                    tag=ref.digest or ref.tag or "latest",
-                    stream=True,
-                    decode=True,
-                    auth_config=auth,
-                ):
-                    if "error" in event:
-                        raise pull_failure(ref, event["error"])
-                    layers.update(event)
-            except NotFound as error:
-                raise pull_failure(ref, str(error.explanation)) from error
-            except APIError as error:
-                raise pull_failure(ref, str(error.explanation)) from error
+        """Fetch from the registry, with progress. Raises PullFailed, DiskFull, EngineUnavailable."""
+        pull(self.client, ref, console, auth)
         image = self.resolve(ref)
         if image is None:
-            raise ImageNotFound(image=ref, reason="the engine pulled it, then did not find it")
+            raise PullFailed(image=ref, what="The engine pulled it, then did not find it", advice="Try again")
         return image
 
     def load(self, archive: BinaryIO, console: Console) -> list[str]:
@@ -155,11 +139,16 @@ class Images:
     def names(self) -> dict[str, str]:
         """Every tag on the engine and the id behind it."""
         with engine_errors():
-            return {tag: item["Id"] for item in self.client.images() for tag in item["RepoTags"] or ()}
+            return {
+                tag: item["Id"]
+                for item in self.client.images()
+                for tag in item["RepoTags"] or ()
+                if tag != NAMELESS
+            }
 
     def read_files(self, image_id: str, paths: Iterable[str]) -> dict[str, bytes]:
         """Small files of an image, read from a container that is created but never run. Missing ones are left
-        out, links and folders too."""
+        out, links and folders too. Raises FileTooBig."""
         import io
         import tarfile
 
@@ -172,14 +161,18 @@ class Images:
             try:
                 for path in paths:
                     try:
-                        stream, _ = self.client.get_archive(container, path)
+                        stream, info = self.client.get_archive(container, path)
                     except NotFound:
                         continue
-                    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
-                        member = tar.next()
-                        file = tar.extractfile(member) if member and member.isreg() else None
-                        if file:
-                            found[path] = file.read()
+                    # Closed unread, a folder or a giant costs no more than its first bytes.
+                    with contextlib.closing(stream):
+                        if info["mode"] & GO_FILE_TYPE:
+                            continue
+                        if info["size"] > MAX_FILE_BYTES:
+                            raise FileTooBig(path=path, image=image_id, size=info["size"])
+                        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+                            file = tar.extractfile(tar.next() or "")
+                            found[path] = file.read() if file else b""
             finally:
                 self.client.remove_container(container, force=True)
         return found
@@ -193,24 +186,6 @@ def _chunks(archive: BinaryIO, report: Callable[[int], None]) -> Iterator[bytes]
         report(done)
 
 
-def pull_failure(ref: ImageRef, message: str) -> PaasError:
-    """The error that fits what the engine said about a pull."""
-    reason = " ".join(message.split())
-    unreachable = (
-        "dial tcp",
-        "lookup",
-        "timeout",
-        "connection refused",
-        "proxyconnect",
-        "no such host",
-        "EOF",
-    )
-    if any(mark in reason for mark in unreachable):
-        return RegistryUnreachable(image=ref, registry=ref.registry, reason=reason)
-    error = failure(reason)
-    return error if "no space" in reason else ImageNotFound(image=ref, reason=reason)
-
-
 def load_failure(message: str) -> PaasError:
     reason = " ".join(message.split())
     if "no space left on device" in reason:
@@ -220,24 +195,6 @@ def load_failure(message: str) -> PaasError:
     elif "unexpected EOF" in reason or "Broken pipe" in reason:
         reason = "it ends early or is no tar archive"
     return LoadFailed(reason=reason)
-
-
-class _Layers:
-    """Adds up the layers' bytes of a pull."""
-
-    def __init__(self, console: Console, what: str) -> None:
-        self.progress = console.progress(what)
-        self.done: dict[str, int] = {}
-        self.total: dict[str, int] = {}
-
-    def update(self, event: dict[str, Any]) -> None:
-        detail = event.get("progressDetail") or {}
-        if event.get("status") == "Downloading" and detail.get("total"):
-            self.done[event["id"]] = detail["current"]
-            self.total[event["id"]] = detail["total"]
-            self.progress.bytes(sum(self.done.values()), sum(self.total.values()))
-        elif event.get("status") in ("Download complete", "Pull complete") and event.get("id") in self.total:
-            self.done[event["id"]] = self.total[event["id"]]
 
 
 def _image(data: dict[str, Any]) -> Image:
@@ -252,6 +209,7 @@ def _image(data: dict[str, Any]) -> Image:
         on_build=tuple(config.get("OnBuild") or ()),
         health_test=_health_test(config),
         working_dir=config.get("WorkingDir") or "/",
+        from_registry=bool(data.get("RepoDigests")),
     )
 
 

@@ -10,6 +10,7 @@ APP_NAME_LENGTH = 63
 _APP = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _PROCESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,63}")
+_ENVIRONMENT = re.compile(r"[0-9a-z_.][0-9a-z._-]{0,63}")
 _CONFIG_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _BRANCH_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 
@@ -28,6 +29,10 @@ class InvalidKeyName(PaasError):
 
 class InvalidProcessType(PaasError):
     """Invalid process type: {name}. Use letters, digits, dashes and underscores, 63 at the most"""
+
+
+class InvalidEnvironment(PaasError):
+    """Invalid environment: {name}. Use lowercase letters, digits, dots, dashes and underscores, 64 at the most"""
 
 
 class InvalidSshKeyName(PaasError):
@@ -96,6 +101,18 @@ class ProcessType(str):
     def parse(cls, text: str) -> ProcessType:
         if not _PROCESS_TYPE.fullmatch(text):
             raise InvalidProcessType(name=printable(text))
+        return cls(text)
+
+
+class EnvironmentName(str):
+    """An Aptible environment's handle: ``[0-9a-z._-]``, 64 characters at most, not starting with a dash."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> EnvironmentName:
+        if not _ENVIRONMENT.fullmatch(text):
+            raise InvalidEnvironment(name=printable(text))
         return cls(text)
 
 

@@ -50,12 +50,16 @@ class Manifest:
     """What Procfile, .aptible.yml, app.json and the image say about an app.
 
     `processes` maps each type to its command line, None for the image's own CMD. `port` is where web listens.
+    `before` are the commands of the release phase, `hooks` those after a deploy, restart, configure or scale
+    (``after_deploy_success``: …). `implicit`: there is no Procfile; the one type is web, which Aptible calls cmd.
     """
 
     processes: dict[ProcessType, str | None]
     port: int = DEFAULT_PORT
     before: tuple[PhaseCommand, ...] = ()
     checks: dict[ProcessType, tuple[Check, ...]] = field(default_factory=dict)
+    hooks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    implicit: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -70,6 +74,8 @@ class Manifest:
             checks={
                 ProcessType(k): tuple(_check(item) for item in items) for k, items in data["checks"].items()
             },
+            hooks={name: tuple(commands) for name, commands in data["hooks"].items()},
+            implicit=data["implicit"],
         )
 
 

@@ -10,6 +10,8 @@ from paas.model.names import AppName, ProcessType, printable
 from paas.store.database import Database, Row
 from paas.store.properties import GLOBAL, Properties
 
+DEFAULT_ENVIRONMENT = "default"
+
 
 @dataclass(frozen=True)
 class App:
@@ -53,6 +55,18 @@ class Apps:
     def by_id(self, app_id: int) -> App | None:
         row = self.database.row("SELECT * FROM apps WHERE id = ?", (app_id,))
         return _app(row) if row else None
+
+    def environments(self) -> dict[str, list[str]]:
+        """Aptible's environments, each with its apps' names, sorted; apps without one are in ``default``."""
+        found: dict[str, list[str]] = {}
+        properties = Properties(self.database)
+        for app in self.all():
+            name = properties.get(app.id, "app", "environment", DEFAULT_ENVIRONMENT)
+            found.setdefault(name, []).append(app.name)
+        return dict(sorted(found.items()))
+
+    def set_environment(self, app: App, environment: str) -> None:
+        Properties(self.database).set(app.id, "app", "environment", environment)
 
     def create(self, name: AppName) -> App:
         """Add an app with one web process and its default domains. Raises NameTaken."""

@@ -13,13 +13,14 @@ from pathlib import Path
 from dulwich.errors import NotTreeError
 from dulwich.object_store import BaseObjectStore, DiskObjectStore, OverlayObjectStore, tree_lookup_path
 from dulwich.objects import Blob, Commit, ObjectID, Tag
-from dulwich.refs import DiskRefsContainer, Ref
+from dulwich.refs import DiskRefsContainer, Ref, check_ref_format
 
 from paas.errors import PaasError
 from paas.settings import Settings
 
 HOOKS_DIR = Path(__file__).parent.parent.parent / "hooks"
 MAX_FILE_BYTES = 1024 * 1024
+_SHORT_ID = re.compile(r"[0-9a-f]{7,40}")
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 
 CONFIG = """\
@@ -112,6 +113,17 @@ class Repository:
             found = item.object[1]
         return None
 
+    def find(self, reference: str) -> str | None:
+        """The commit of a branch, a tag or a commit id (at least 7 hex digits); None where there is none."""
+        for ref in (f"refs/heads/{reference}", f"refs/tags/{reference}"):
+            commit = self.resolve(ref) if check_ref_format(Ref(os.fsencode(ref))) else None
+            if commit:
+                return commit
+        if not self.exists or not _SHORT_ID.fullmatch(reference):
+            return None
+        words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}")
+        return self.git(*words, check=False).decode().strip() or None
+
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes, None where there is none. Raises UnreadableFile for links, folders and giants."""
         try:
@@ -141,6 +153,14 @@ class Repository:
 
     def has_submodules(self, commit: str) -> bool:
         return self.read(commit, ".gitmodules") is not None
+
+    def mentions(self, commit: str, text: str) -> bool:
+        """Whether a file of the commit holds `text`."""
+        words = self.command("grep", "--quiet", "--fixed-strings", "-e", text, commit)
+        result = subprocess.run(
+            words, cwd=self.path, env=self.environment(), capture_output=True, check=False
+        )
+        return result.returncode == 0
 
     def message(self, commit: str) -> str:
         item = self.objects[ObjectID(commit.encode())]

@@ -1,0 +1,165 @@
+"""Changes of what runs without a new source: config, rollback, restart, scale, stop, destroy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from paas.deploy import release as releases
+from paas.deploy.hooks import lifecycle
+from paas.deploy.operation import RunningOperation, announce, operation
+from paas.deploy.pipeline import release
+from paas.deploy.registry import Credentials
+from paas.deploy.rollout import Rollout, notify_agent
+from paas.deploy.session import Session
+from paas.deploy.urls import urls
+from paas.engine.containers import LABEL_APP, LABEL_ROOT
+from paas.engine.images import Image
+from paas.errors import PaasError
+from paas.model.names import ProcessType
+from paas.model.release import Formation, Process, Release
+from paas.store.apps import App
+from paas.store.releases import Retirement
+
+
+class ImageGone(PaasError):
+    """The image of release r{number} ({image}) is not on the engine any more. Nothing was changed. Deploy it again"""
+
+
+def change_config(
+    session: Session, app: App, kind: str, words: str, change: Callable[[dict[str, str]], None], restart: bool
+) -> None:
+    """Set or unset config. A deployed app gets a new release of its image with the new values, or keeps the old
+    values when that fails; with `restart` false, or never deployed, they are only stored."""
+    with operation(session, app, kind, words) as running:
+        app = session.apps.get(app.name)
+        config = session.config(app).all()
+        change(config)
+        Credentials.of(config)
+        if not restart or not app.deployed or app.stopped:
+            session.config(app).replace(config)
+            return
+        session.console.step(f"Restarting app {app.name}")
+        plan = plan_from(session, session.releases.current(app), kind, config)
+        with lifecycle(session, app, "configure", running.id):
+            release(session, app, running, plan, session.releases.next_number(app))
+        announce(session, urls(session, session.apps.get(app.name)))
+
+
+def plan_from(session: Session, record: Release, description: str, config: dict[str, str]) -> releases.Plan:
+    """A plan for a new release with another one's image, commit and manifest. Raises ImageGone."""
+    return releases.Plan(
+        description=description,
+        image=release_image(session, record),
+        image_tag=record.image_tag,
+        image_name=record.image_name,
+        commit=record.commit,
+        config=config,
+        manifest=record.manifest,
+    )
+
+
+def release_image(session: Session, record: Release) -> Image:
+    """The pinned image of a release. Raises ImageGone."""
+    image = session.images.find(record.image_tag)
+    if image is None:
+        raise ImageGone(number=record.number, image=record.image_name or record.image_tag)
+    return image
+
+
+def rollback(session: Session, app: App, number: int | None) -> None:
+    """releases:rollback: a new release with the image, config and processes of an earlier one."""
+    with operation(session, app, "releases:rollback", f"r{number}" if number else "") as running:
+        app = session.apps.get(app.name)
+        target = session.releases.to_roll_back_to(app, number)
+        session.console.step(f"Rolling back to release r{target.number} ({target.description})")
+        plan = plan_from(session, target, f"Rollback to r{target.number}", target.config)
+        release(session, app, running, plan, session.releases.next_number(app))
+        announce(session, urls(session, session.apps.get(app.name)))
+
+
+def restart(session: Session, app: App, kind: str, process_type: ProcessType | None = None) -> None:
+    """Replace the processes of the current release (of one type, or all) by new ones; also starts a stopped app."""
+    with operation(session, app, kind, process_type or "") as running:
+        app = session.apps.get(app.name)
+        keep = [
+            item
+            for item in session.releases.processes(app.id)
+            if process_type and item.process_type != process_type
+        ]
+        with lifecycle(session, app, "restart", running.id):
+            _roll(session, app, running, session.apps.formation(app), keep)
+
+
+def restore(session: Session, app: App) -> None:
+    """Start anew what of the app's processes is gone: for the agent, after somebody removed containers."""
+    with operation(session, app, "restore") as running:
+        app = session.apps.get(app.name)
+        there = [
+            item
+            for item in session.releases.processes(app.id)
+            if session.containers.find(item.container_id) is not None
+        ]
+        _roll(session, app, running, session.apps.formation(app), there)
+
+
+def scale(session: Session, app: App, counts: Formation, fresh: ProcessType | None = None) -> None:
+    """Change how many processes run: only types whose count changes are touched, and `fresh` is replaced whole."""
+    words = " ".join(f"{kind}={count}" for kind, count in counts.items())
+    with operation(session, app, "ps:scale", words) as running:
+        app = session.apps.get(app.name)
+        formation = dict(sorted((session.apps.formation(app) | counts).items()))
+        if not app.deployed or app.stopped:
+            session.apps.set_formation(app, formation)
+            return
+        keep = [item for item in session.releases.processes(app.id) if item.process_type != fresh]
+        with lifecycle(session, app, "scale", running.id):
+            _roll(session, app, running, formation, keep)
+
+
+def _roll(
+    session: Session, app: App, running: RunningOperation, formation: Formation, keep: list[Process]
+) -> None:
+    """Bring the current release to `formation`, leaving the processes in `keep` alone as far as it allows."""
+    record = session.releases.current(app)
+
+    def commit(serving: list[Process], retired: list[Retirement]) -> None:
+        with session.database.transaction():
+            session.apps.set_formation(app, formation)
+            session.apps.set_stopped(app, False)
+            session.releases.set_processes(app, serving, retired)
+
+    image = release_image(session, record)
+    Rollout(session, app, record, image, formation, running.id, commit, keep=keep).run()
+
+
+def stop(session: Session, app: App) -> None:
+    """ps:stop: out of rotation, stopped; stays so until ps:start."""
+    with operation(session, app, "ps:stop") as running:
+        app = session.apps.get(app.name)
+        record = session.releases.current(app)
+
+        def commit(serving: list[Process], retired: list[Retirement]) -> None:
+            with session.database.transaction():
+                session.apps.set_stopped(app, True)
+                session.releases.set_processes(app, serving, [replace(item, due_at=0) for item in retired])
+
+        Rollout(session, app, record, release_image(session, record), {}, running.id, commit).run()
+
+
+def destroy(session: Session, app: App) -> None:
+    """apps:destroy: everything of the app but the record of its operations."""
+    with operation(session, app, "apps:destroy"):
+        tags = {item.image_tag for item in session.releases.all(app)}
+        servers = [item.server for item in session.releases.processes(app.id)]
+        labels = {LABEL_ROOT: str(session.settings.root), LABEL_APP: str(app.name)}
+        session.apps.delete(app)
+        session.router.apply(session.routes())
+        for server in servers:
+            session.router.remove(app.slot, server)
+        for container in session.containers.ids(labels):
+            session.containers.remove(container)
+        for tag in tags:
+            session.images.untag(tag)
+        session.repository(app).remove()
+        notify_agent(session)

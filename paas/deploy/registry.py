@@ -1,0 +1,94 @@
+"""Credentials for private registries: APTIBLE_PRIVATE_REGISTRY_* in an app's config, used for every pull of its image.
+
+They go to the engine in a request's header, or in a file of a folder that only one build sees: never in an argument,
+a log, an image or a container.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from paas.errors import PaasError
+from paas.model.image import DEFAULT_REGISTRY, ImageRef
+from paas.settings import Settings
+
+IMAGE_KEY = "APTIBLE_DOCKER_IMAGE"
+HOST_KEY = "APTIBLE_PRIVATE_REGISTRY_HOST"
+USERNAME_KEY = "APTIBLE_PRIVATE_REGISTRY_USERNAME"
+PASSWORD_KEY = "APTIBLE_PRIVATE_REGISTRY_PASSWORD"  # noqa: S105 - the name of a variable
+EMAIL_KEY = "APTIBLE_PRIVATE_REGISTRY_EMAIL"
+REGISTRY_KEYS = (HOST_KEY, USERNAME_KEY, PASSWORD_KEY, EMAIL_KEY)
+PLATFORM_KEYS = (IMAGE_KEY, *REGISTRY_KEYS)
+
+DOCKER_HUB_AUTH = "https://index.docker.io/v1/"
+_FROM = re.compile(r"(?im)^\s*FROM\s+(?:--platform=\S+\s+)?(\S+)")
+
+
+class CredentialsIncomplete(PaasError):
+    """The private registry's {given} is set without its {missing}. Nothing was changed. Give both, or unset both with empty values"""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A registry's user. Neither `repr` nor `str` tells the password."""
+
+    username: str
+    password: str
+    host: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.username!r}, '********', {self.host!r})"
+
+    @classmethod
+    def of(cls, config: dict[str, str]) -> Credentials | None:
+        """Those in an app's config; None where there are none. Raises CredentialsIncomplete."""
+        username, password = config.get(USERNAME_KEY, ""), config.get(PASSWORD_KEY, "")
+        if not username and not password:
+            return None
+        if not username or not password:
+            raise CredentialsIncomplete(
+                given="username" if username else "password", missing="password" if username else "username"
+            )
+        return cls(username, password, config.get(HOST_KEY) or None)
+
+    def for_pull(self) -> dict[str, str]:
+        """As the engine takes them with a pull."""
+        return {"username": self.username, "password": self.password}
+
+    def auths(self, hosts: list[str]) -> dict[str, dict[str, str]]:
+        """The ``auths`` of a Docker configuration for some registries."""
+        token = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        names = {self.host or host for host in hosts} | {self.host for _ in (1,) if self.host}
+        return {DOCKER_HUB_AUTH if name == DEFAULT_REGISTRY else str(name): {"auth": token} for name in names}
+
+
+def registries_of(dockerfile: bytes) -> list[str]:
+    """The registries that a Dockerfile's FROM lines name, without stages and ``scratch``."""
+    found: dict[str, None] = {}
+    for name in _FROM.findall(dockerfile.decode("utf-8", "replace")):
+        with contextlib.suppress(PaasError):
+            if name != "scratch" and "$" not in name:
+                found[ImageRef.parse(name).registry] = None
+    return list(found)
+
+
+@contextlib.contextmanager
+def docker_config(settings: Settings, auths: dict[str, dict[str, str]]) -> Iterator[Path]:
+    """A Docker configuration folder with these logins, for one build; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="docker-", dir=settings.run_dir))
+    try:
+        descriptor = os.open(folder / "config.json", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"auths": auths}, file)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

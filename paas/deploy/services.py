@@ -1,0 +1,96 @@
+"""What is set for one process type of an app: how it is replaced, stopped, and how much memory it gets.
+
+Kept as properties: ``service`` for Aptible's services:settings, ``resource`` for the memory limit that Dokku knows too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from paas.deploy.session import Session
+from paas.errors import PaasError
+from paas.model.names import ProcessType
+from paas.model.release import WEB
+from paas.store.apps import App
+
+DEFAULT_STOP_SECONDS = 30
+MAX_STOP_SECONDS = 900
+MIN_SIZE_MB = 16
+MAX_SIZE_MB = 1024 * 1024
+DEFAULT_SIZE_MB = 1024  # what Aptible says of a container nobody has set a size for; paas does not limit it
+
+
+class InvalidSize(PaasError):
+    """Invalid container size: {given}. Give megabytes, from 16 to 1048576. Nothing was changed"""
+
+
+class InvalidStopTimeout(PaasError):
+    """Invalid stop timeout: {given}. Give seconds, from 0 to 900. Nothing was changed"""
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """Of one process type; `stop_seconds` between SIGTERM and SIGKILL, `memory_mb` None for no limit.
+
+    `zero_downtime`: new processes are started before the old ones stop, as web's always are.
+    """
+
+    zero_downtime: bool
+    simple_health_check: bool
+    stop_seconds: int
+    memory_mb: int | None
+
+
+def service_settings(session: Session, app_id: int, kind: ProcessType | str) -> ServiceSettings:
+    """Read them; what is not set has its default."""
+    get = session.properties.get
+    stop = get(app_id, "service", f"{kind}.stop-timeout") or session.properties.computed(
+        app_id, "ps", "stop-timeout-seconds", str(DEFAULT_STOP_SECONDS)
+    )
+    memory = get(app_id, "resource", f"{kind}.limit.memory")
+    return ServiceSettings(
+        zero_downtime=kind == WEB or get(app_id, "service", f"{kind}.force-zero-downtime") == "true",
+        simple_health_check=get(app_id, "service", f"{kind}.simple-health-check") == "true",
+        stop_seconds=int(stop),
+        memory_mb=int(memory) if memory else None,
+    )
+
+
+def set_flag(session: Session, app_id: int, kind: ProcessType, name: str, value: bool) -> None:
+    """Store a yes or no."""
+    session.properties.set(app_id, "service", f"{kind}.{name}", "true" if value else "")
+
+
+def set_stop_timeout(session: Session, app_id: int, kind: ProcessType, text: str) -> None:
+    """Raises InvalidStopTimeout."""
+    if not text.isdigit() or int(text) > MAX_STOP_SECONDS:
+        raise InvalidStopTimeout(given=text)
+    session.properties.set(app_id, "service", f"{kind}.stop-timeout", text)
+
+
+def parse_size(text: str) -> int:
+    """Megabytes. Raises InvalidSize."""
+    if not text.isdigit() or not MIN_SIZE_MB <= int(text) <= MAX_SIZE_MB:
+        raise InvalidSize(given=text)
+    return int(text)
+
+
+def set_size(session: Session, app_id: int, kind: ProcessType | str, megabytes: int | None) -> None:
+    """Store the memory limit; None removes it."""
+    session.properties.set(app_id, "resource", f"{kind}.limit.memory", str(megabytes or ""))
+
+
+@contextlib.contextmanager
+def sized(session: Session, app: App, kinds: Iterable[ProcessType], megabytes: int | None) -> Iterator[None]:
+    """Give these types a memory limit for good, but put the old ones back when the block fails."""
+    before = {kind: service_settings(session, app.id, kind).memory_mb for kind in kinds} if megabytes else {}
+    for kind in before:
+        set_size(session, app.id, kind, megabytes)
+    try:
+        yield
+    except BaseException:
+        for kind, size in before.items():
+            set_size(session, app.id, kind, size)
+        raise

@@ -1,0 +1,152 @@
+"""Pulling an image, and what a registry's refusals mean for the user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from paas.console import Console
+from paas.engine.client import engine_errors, failure, patience
+from paas.errors import PaasError
+from paas.model.image import ImageRef
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+
+class PullFailed(PaasError):
+    """Failed to pull image: {image}. {what}. Nothing was changed. {advice}"""
+
+
+# Marks in the engine's message, what they mean, and what to do; the first that fits counts.
+MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("toomanyrequests", "pull rate limit"),
+        "The registry {registry} takes no more pulls from here for now (rate limit)",
+        "Try again later, or pull with credentials",
+    ),
+    (
+        ("x509", "certificate"),
+        "The certificate of the registry {registry} is not trusted here ({reason})",
+        "Put its CA's certificate into /etc/docker/certs.d/{registry}/ca.crt on the server",
+    ),
+    (
+        ("server gave HTTP response to HTTPS client",),
+        "The registry {registry} does not speak TLS",
+        "Give it a certificate, or list it in the engine's insecure-registries",
+    ),
+    (
+        ("no matching manifest",),
+        "The registry {registry} has no such image for this machine's architecture",
+        "Build it for this architecture too",
+    ),
+    (
+        ("manifest unknown", "manifest for", "name unknown", "NAME_UNKNOWN"),
+        "The registry {registry} has no image {name}",
+        "Check the name and the tag",
+    ),
+    (
+        ("unexpected EOF", "connection reset", "broken pipe"),
+        "The registry {registry} broke off in the middle of the pull",
+        "Send the command again; what was fetched is kept",
+    ),
+    (
+        (
+            "dial tcp",
+            "no such host",
+            "connection refused",
+            "timeout",
+            "Timeout",
+            "network is unreachable",
+            "proxyconnect",
+            "EOF",
+            "server misbehaving",
+        ),
+        "The registry {registry} can't be reached ({reason})",
+        "Check the name and the network, or send the image with git:load-image",
+    ),
+)
+DENIED = (
+    "unauthorized",
+    "denied",
+    "no basic auth credentials",
+    "authentication required",
+    "incorrect username",
+)
+
+
+def pull(api: APIClient, ref: ImageRef, console: Console, auth: dict[str, str] | None = None) -> None:
+    """Fetch an image with progress, with `auth` (username and password) where given.
+
+    Raises PullFailed, DiskFull, EngineUnavailable.
+    """
+    from docker.errors import APIError
+
+    if ref.is_id:
+        raise PullFailed(image=ref, what="An image id can't be pulled", advice="Give a name and a tag")
+    layers = _Layers(console, f"Pulling {ref.name}")
+    user = auth["username"] if auth else None
+    with engine_errors():
+        try:
+            with patience(api):
+                events = api.pull(
+                    ref.repository,
+                    tag=ref.digest or ref.tag or "latest",
+                    stream=True,
+                    decode=True,
+                    # An empty one keeps the library from looking for somebody's own logins.
+                    auth_config=auth or {},
+                )
+            for event in events:
+                if "error" in event:
+                    raise pull_failure(ref, str(event["error"]), user)
+                layers.update(event)
+        except APIError as error:
+            raise pull_failure(ref, str(error.explanation or error), user) from error
+        finally:
+            console.end_live()
+
+
+def pull_failure(ref: ImageRef, message: str, user: str | None = None) -> PaasError:
+    """The error that fits what the engine said about a pull; never with a password in it."""
+    reason = " ".join(message.split())
+    if "no space left on device" in reason:
+        return failure(reason)
+    words = {"registry": ref.registry, "name": ref.name, "reason": reason}
+    if any(mark in reason for mark in DENIED):
+        return _denied(ref, user)
+    for marks, what, advice in MEANINGS:
+        if any(mark in reason for mark in marks):
+            return PullFailed(image=ref, what=what.format(**words), advice=advice.format(**words))
+    return PullFailed(image=ref, what=reason.rstrip("."), advice="Check the name and the tag")
+
+
+def _denied(ref: ImageRef, user: str | None) -> PullFailed:
+    if user:
+        return PullFailed(
+            image=ref,
+            what=f"The registry {ref.registry} refused the user {user}: wrong or expired credentials, or no right to it",
+            advice="Give fresh ones: deploy --private-registry-username USER --private-registry-password -",
+        )
+    return PullFailed(
+        image=ref,
+        what=f"The registry {ref.registry} has no such image, or wants credentials for it",
+        advice="Check the name; for a private image set a username and password with deploy or config:set",
+    )
+
+
+class _Layers:
+    """Adds up the layers' bytes of a pull."""
+
+    def __init__(self, console: Console, what: str) -> None:
+        self.progress = console.progress(what)
+        self.done: dict[str, int] = {}
+        self.total: dict[str, int] = {}
+
+    def update(self, event: dict[str, Any]) -> None:
+        detail = event.get("progressDetail") or {}
+        if event.get("status") == "Downloading" and detail.get("total"):
+            self.done[event["id"]] = detail["current"]
+            self.total[event["id"]] = detail["total"]
+            self.progress.bytes(sum(self.done.values()), sum(self.total.values()))
+        elif event.get("status") in ("Download complete", "Pull complete") and event.get("id") in self.total:
+            self.done[event["id"]] = self.total[event["id"]]
