@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from paas.agent.reconcile import moved, reconcile
+from paas.agent.revive import Revivals
 from paas.console import Console
 from paas.deploy.retire import prune_releases, retire
 from paas.deploy.session import Session
@@ -34,6 +35,7 @@ IDLE_SECONDS = 3600.0
 RETIRE = "retire"
 RECONCILE = "reconcile"
 STARTED = "start"
+ENDED = "die"
 
 Message = tuple[str, str]
 
@@ -53,18 +55,26 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
     on_ready()
     pool = ThreadPoolExecutor(RETIRING_APPS_AT_ONCE)
     retiring: dict[int, Future[None]] = {}
+    revivals = Revivals()
     while True:
         waiting = {item.app_id for item in session.releases.retirements()}
         for app_id in waiting:
             if app_id not in retiring or retiring[app_id].done():
                 retiring[app_id] = pool.submit(_retire_app, settings, app_id)
         with contextlib.suppress(queue.Empty):
-            kind, subject = inbox.get(timeout=RETRY_SECONDS if waiting else IDLE_SECONDS)
+            due = revivals.next_due()
+            kind, subject = inbox.get(
+                timeout=RETRY_SECONDS if waiting else IDLE_SECONDS if due is None else due
+            )
             with _reported():
                 if kind == RECONCILE:
                     reconcile(session)
                 elif kind == STARTED:
                     moved(session, subject)
+                elif kind == ENDED:
+                    revivals.ended(session, subject)
+        with _reported():
+            revivals.start_due(session)
 
 
 def _retire_app(settings: Settings, app_id: int) -> None:
@@ -107,7 +117,7 @@ def _read_mailbox(mailbox: socket.socket, inbox: queue.Queue[Message]) -> None:
 
 
 def _read_events(settings: Settings, inbox: queue.Queue[Message]) -> None:
-    filters = {"type": "container", "event": STARTED, "label": f"{LABEL_ROOT}={settings.root}"}
+    filters = {"type": "container", "event": [STARTED, ENDED], "label": f"{LABEL_ROOT}={settings.root}"}
     while True:
         with contextlib.suppress(PaasError), engine_errors():
             api = connect(settings.docker_host)
@@ -116,5 +126,5 @@ def _read_events(settings: Settings, inbox: queue.Queue[Message]) -> None:
             # After this every start is told, so nothing can slip between the look around and the listening.
             inbox.put((RECONCILE, ""))
             for event in events:
-                inbox.put((STARTED, str(event["id"])))
+                inbox.put((str(event["status"]), str(event["id"])))
         time.sleep(RETRY_SECONDS)

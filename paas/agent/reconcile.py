@@ -68,8 +68,7 @@ def note_address(session: Session, process: Process, state: ContainerState) -> b
 
 def moved(session: Session, container_id: str) -> None:
     """A container of ours was started: if it is a serving one at a new address, tell the router."""
-    for process in session.releases.all_processes():
-        if process.container_id == container_id:
-            state = session.containers.find(container_id)
-            if state and note_address(session, process, state):
-                session.router.apply(session.routes())
+    process = session.releases.process(container_id)
+    state = session.containers.find(container_id) if process else None
+    if process and state and note_address(session, process, state):
+        session.router.apply(session.routes())

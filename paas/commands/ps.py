@@ -10,6 +10,8 @@ import typer
 from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
 from paas.commands.report import Flags, report
 from paas.deploy import changes, pipeline
+from paas.deploy.health import ending
+from paas.engine.containers import ContainerState
 from paas.errors import PaasError
 from paas.model.names import ProcessType, printable
 from paas.store.apps import App
@@ -136,6 +138,16 @@ def ps_report(
     report("ps", words or [], _flags, legacy=True, show_format=show_format)
 
 
+def _status(container_id: str, state: ContainerState | None) -> str:
+    """``running (CID: …)`` as Dokku prints it; a process that keeps ending says so."""
+    text = f"{state.status if state else 'missing'} (CID: {container_id[:11]})"
+    if state and not state.running:
+        text += f", {ending(state)}, it is started again ever less often"
+    elif state and state.restarts:
+        text += f", started again {state.restarts} times"
+    return text
+
+
 def _flags(app: App) -> Flags:
     processes = session().releases.processes(app.id)
     states = {item.name: session().containers.find(item.container_id) for item in processes}
@@ -150,9 +162,7 @@ def _flags(app: App) -> Flags:
     }
     for item in processes:
         state = states[item.name]
-        flags[f"--status-{item.name}"] = (
-            f"{state.status if state else 'missing'} (CID: {item.container_id[:11]})"
-        )
+        flags[f"--status-{item.name}"] = _status(item.container_id, state)
     for key, default in (
         ("procfile-path", "Procfile"),
         ("restart-policy", "on-failure:10"),

@@ -137,6 +137,11 @@ class Releases:
         )
         return [_process(row) for row in rows]
 
+    def process(self, container_id: str) -> Process | None:
+        """The serving process in a container, None when it does not serve (any more)."""
+        row = self.database.row("SELECT * FROM processes WHERE container_id = ?", (container_id,))
+        return _process(row) if row else None
+
     def all_processes(self) -> list[Process]:
         return [
             _process(row) for row in self.database.rows("SELECT * FROM processes ORDER BY app_id, number")
