@@ -23,7 +23,7 @@ def main() -> int:
 def run(argv: list[str]) -> int:
     """`python -m paas`: run what `argv` stands for in this process; its exit code."""
     try:
-        settings = Settings.from_environment()
+        settings = Settings.from_environment(remembered=argv[1:] != ["serve"])
     except ValueError as error:
         command.complain(str(error))
         return USAGE
@@ -53,6 +53,7 @@ def _run_here(settings: Settings, argv: list[str]) -> int:
     # Nobody is at the other end of a connection here, but somebody may stop reading our output.
     ours, theirs = socket.socketpair()
     interrupts.watch([ours.fileno(), 1])
+    command.watch_parent(request, descriptors)
     code = command.run(
         settings,
         _command,
@@ -82,6 +83,7 @@ def _serve(settings: Settings) -> int:
     os.environ["PAAS_ROOT"] = str(settings.root)
     cli.warm()
     requests = dispatcher.listen(settings)
+    settings.remember()
     front = _dispatcher(settings)
     ssh = "off"
     services = [serve.Service("dispatcher", lambda ready: front.run(requests, ready), listener=requests)]

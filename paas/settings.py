@@ -12,6 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT_INSTALL = Path("/var/lib/paas")
+REMEMBERED = "settings.env"
+TOLD = (
+    "PAAS_SSH_LISTEN",
+    "PAAS_HTTP_LISTEN",
+    "PAAS_HTTPS_LISTEN",
+    "PAAS_DOMAIN",
+    "PAAS_ROUTER",
+    "DOCKER_HOST",
+)
 
 
 @dataclass(frozen=True)
@@ -46,10 +55,15 @@ class Settings:
     router_external: bool = False
 
     @classmethod
-    def from_environment(cls, environ: dict[str, str] | None = None) -> Settings:
-        """Read PAAS_* and DOCKER_HOST. Raises ValueError naming the variable that can't be read."""
+    def from_environment(cls, environ: dict[str, str] | None = None, remembered: bool = True) -> Settings:
+        """Read PAAS_* and DOCKER_HOST; what is not set there as the server had it when it started (`remember`).
+
+        Raises ValueError naming the variable that can't be read.
+        """
         env = dict(os.environ) if environ is None else environ
         root = Path(env["PAAS_ROOT"]) if env.get("PAAS_ROOT") else default_root(env)
+        if remembered:
+            env = _remembered(root) | {name: value for name, value in env.items() if value}
         installed = root == ROOT_INSTALL
         web = (":80", ":443") if installed else ("127.0.0.1:8080", "127.0.0.1:8443")
         ssh = env.get("PAAS_SSH_LISTEN") or "127.0.0.1:2222"
@@ -62,6 +76,14 @@ class Settings:
             router_external=env.get("PAAS_ROUTER") == "external",
             docker_host=env.get("DOCKER_HOST") or None,
         )
+
+    def remember(self, environ: dict[str, str] | None = None) -> None:
+        """Keep what this server was told, for commands that run without its environment."""
+        env = dict(os.environ) if environ is None else environ
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = self.root / f".{REMEMBERED}.{os.getpid()}"
+        draft.write_text("".join(f"{name}={env[name]}\n" for name in TOLD if env.get(name)))
+        draft.replace(self.root / REMEMBERED)
 
     @property
     def root_id(self) -> str:
@@ -104,6 +126,15 @@ def default_root(env: dict[str, str]) -> Path:
         return ROOT_INSTALL
     state = env.get("XDG_STATE_HOME") or str(Path(env.get("HOME", "/")) / ".local/state")
     return Path(state) / "paas"
+
+
+def _remembered(root: Path) -> dict[str, str]:
+    try:
+        lines = (root / REMEMBERED).read_text().splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in lines)
+    return {name: value for name, _, value in pairs if name in TOLD}
 
 
 def host_fqdn() -> str:

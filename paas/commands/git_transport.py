@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from paas import interrupts
 from paas.commands.base import Group, session
 from paas.deploy import pipeline
 from paas.deploy.source import DEFAULT_BRANCH, deploy_branch
@@ -61,8 +60,6 @@ def _serve(service: Service, app: App) -> int:
 def hook(name: PathArgument) -> None:
     """Deploy what a push brings; called by hooks/pre-receive with the refs on standard input."""
     app = session().apps.get(AppName.parse(name))
-    if session().caller.descriptors:
-        interrupts.watch([session().caller.descriptors[0]])
     for line in sys.stdin.read().splitlines():
         old, new, ref = line.split(" ", 2)
         _receive(app, old, new, ref)

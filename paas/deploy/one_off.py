@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from paas import interrupts
 from paas.deploy.changes import release_image
-from paas.deploy.process import command_words, one_off_spec
+from paas.deploy.process import command_words, ensure_network, one_off_spec
 from paas.deploy.session import Session
 from paas.engine.attach import exec_attached, run_attached
-from paas.engine.containers import LABEL_ROOT
 from paas.errors import NotDeployed, PaasError
 from paas.model.names import ConfigKey, ProcessType, printable
 from paas.model.release import Process
@@ -46,7 +45,7 @@ def run(session: Session, app: App, words: list[str], env: list[str], terminal: 
     else:
         command = tuple(words)
     config = release.config | dict(_assignment(text) for text in env)
-    session.containers.ensure_network(session.network, {LABEL_ROOT: str(session.settings.root)})
+    ensure_network(session)
     spec = one_off_spec(
         session,
         app,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from paas.deploy.process import command_words, one_off_spec
+from paas.deploy.process import command_words, ensure_network, one_off_spec
 from paas.deploy.session import Session
 from paas.engine.images import Image
 from paas.errors import PaasError
@@ -28,6 +28,8 @@ def run_before(session: Session, app: App, release: Release, image: Image, opera
 
     Raises PhaseFailed at the first that does not exit with 0; the rest is not run.
     """
+    if release.manifest.before:
+        ensure_network(session)
     for command in release.manifest.before:
         run_command(session, app, release, image, command, operation_id)
 

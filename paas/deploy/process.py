@@ -51,6 +51,11 @@ def labels(session: Session, app: App, process_type: str, operation_id: int | No
     return found
 
 
+def ensure_network(session: Session) -> None:
+    """The apps' network has to be there before a container is made on it."""
+    session.containers.ensure_network(session.network, {LABEL_ROOT: str(session.settings.root)})
+
+
 def environment(session: Session, config: dict[str, str], commit: str | None) -> dict[str, str]:
     """Global config under the release's own, without what only the platform may know."""
     values = Config(session.database, GLOBAL).all() | config

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from paas import interrupts
 from paas.deploy import health
-from paas.deploy.process import process_spec
+from paas.deploy.process import ensure_network, process_spec
 from paas.deploy.retire import drain_seconds, prune_releases, retire_now
 from paas.deploy.services import ServiceSettings, service_settings
 from paas.deploy.session import Session
@@ -104,7 +104,7 @@ class Rollout:
         if not wanted:
             return []
         session = self.session
-        session.containers.ensure_network(session.network, {LABEL_ROOT: str(session.settings.root)})
+        ensure_network(session)
         self._abandoned.clear()
         for kind in dict.fromkeys(kind for kind, _ in wanted):
             count = sum(1 for item in wanted if item[0] == kind)

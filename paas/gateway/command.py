@@ -110,6 +110,12 @@ def prepare(settings: Settings, request: Request) -> None:
         return
 
 
+def watch_parent(request: Request, descriptors: tuple[int, ...]) -> None:
+    """Interrupt a hook's command when the command that started git is cancelled or killed (see `lifeline`)."""
+    if request.door == "hook" and descriptors:
+        interrupts.watch([descriptors[0]])
+
+
 def run(
     settings: Settings, command: Command, words: Callable[[], list[str]], caller: Callable[[], Caller]
 ) -> int:

@@ -78,6 +78,7 @@ class Dispatcher:
         commands.prepare(self.settings, request)
         interrupts.install()
         interrupts.watch([connection.fileno(), 1], _pass_signals_on)
+        commands.watch_parent(request, extra)
         code = commands.run(
             self.settings,
             self.command,
