@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -122,8 +123,10 @@ def main(words: list[str], caller: Caller) -> int:
         console.warn(f"{error}. Nothing was done. Mend the setting, then try again")
         return USAGE
     except Cancelled as error:
-        console.deaf = console.deaf or error.reason != "cancelled"
-        console.warn(f"Cancelled ({error.reason})")
+        # Below a command of ours (git:from-image) that one says it.
+        if len(caller.descriptors) < 2:
+            with contextlib.suppress(Cancelled):
+                console.warn(f"Cancelled ({error.reason}). Nothing was changed")
         return INTERRUPTED
 
 

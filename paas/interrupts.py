@@ -17,7 +17,11 @@ from types import FrameType
 from paas.errors import Cancelled
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-REASONS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "cancelled", signal.SIGHUP: "the connection was dropped"}
+REASONS = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "by operation:cancel or SIGTERM",
+    signal.SIGHUP: "the connection was dropped",
+}
 
 _shields = 0
 _pending: str | None = None

@@ -30,7 +30,13 @@ TIMEOUT_KEY = "RELEASE_HEALTHCHECK_TIMEOUT"
 # Aptible: with this set to true, /healthcheck has to answer exactly 200.
 STRICT_KEY = "STRICT_HEALTH_CHECKS"
 STRICT_CHECK = Check(name="strict", path="/healthcheck", attempts=1, headers=(("Host", "containers"),))
-GRACEFUL_WORDS = {0: "it ended by itself", 137: "it was killed", 143: "it was terminated"}
+WORDS = {
+    0: "it ended by itself",
+    126: "its command can't be executed",
+    127: "its command was not found",
+    137: "it was killed",
+    143: "it was terminated",
+}
 
 
 class Unhealthy(PaasError):
@@ -87,7 +93,7 @@ def check(
         _poll(
             containers,
             subject,
-            lambda: _command_passes(containers, subject, health_test, None),
+            lambda: _command_passes(containers, subject, health_test, limit),
             limit,
             f"its HEALTHCHECK did not pass within {limit} s",
         )
@@ -176,7 +182,7 @@ def ending(state: ContainerState) -> str:
     """How a container ended, in words."""
     if state.oom_killed:
         return "it ran out of memory and was killed"
-    how = GRACEFUL_WORDS.get(state.exit_code)
+    how = WORDS.get(state.exit_code)
     return f"it exited with code {state.exit_code}" + (f" ({how})" if how else "")
 
 
@@ -217,6 +223,6 @@ def _answers(subject: Subject, item: Check, port: int, last: list[str]) -> bool:
 
 
 def _command_passes(
-    containers: Containers, subject: Subject, command: tuple[str, ...], seconds: float | None
+    containers: Containers, subject: Subject, command: tuple[str, ...], seconds: float
 ) -> bool:
     return containers.exec_code(subject.container_id, command, seconds) == 0

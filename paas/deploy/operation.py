@@ -88,10 +88,11 @@ def adopted_operation(
         session.console.log = log
         try:
             yield RunningOperation(session, app, record, lock)
+        except Cancelled as cancelled:
+            session.operations.finish(operation_id, "cancelled", cancelled.reason)
+            raise
         except PaasError as error:
-            session.database.execute(
-                "UPDATE operations SET message = ? WHERE id = ?", (str(error), operation_id)
-            )
+            session.operations.finish(operation_id, "failed", str(error))
             raise
         finally:
             session.console.log = None

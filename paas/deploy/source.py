@@ -23,6 +23,7 @@ from dulwich.repo import Repo
 
 from paas import interrupts
 from paas.console import Console
+from paas.deploy.recovery import recover
 from paas.deploy.registry import USERNAME_KEY, Credentials
 from paas.deploy.session import Session
 from paas.engine.images import Image
@@ -248,9 +249,13 @@ def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, 
         return
     if cancelled:
         raise cancelled
-    failed = session.operations.get(operation_id).message
-    if failed:
-        raise DeployFailed(reason=failed)
+    record = session.operations.get(operation_id)
+    if record.status == "cancelled":
+        raise Cancelled(record.message)
+    if record.status == "failed":
+        raise DeployFailed(reason=record.message)
+    # The hook's command was killed, or git refused before it ran: what is there to undo is undone now.
+    recover(session, app)
     raise DeployRefused(app=app.name, reason=_push_reason(said))
 
 

@@ -27,7 +27,7 @@ def as_before() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("number", "reason"),
-    [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "cancelled"), (signal.SIGHUP, "the connection was dropped")],
+    [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "by operation:cancel or SIGTERM"), (signal.SIGHUP, "the connection was dropped")],
 )
 def test_a_signal_cancels_with_its_reason(number: signal.Signals, reason: str) -> None:
     with pytest.raises(Cancelled) as caught:

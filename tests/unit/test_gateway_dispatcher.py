@@ -198,7 +198,7 @@ class TestDispatcher:
         ("number", "reason", "code"),
         [
             (signal.SIGINT, "Ctrl-C", 130),
-            (signal.SIGTERM, "cancelled", 143),
+            (signal.SIGTERM, "by operation:cancel or SIGTERM", 143),
             (signal.SIGHUP, "the connection", 129),
         ],
     )
