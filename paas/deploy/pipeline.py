@@ -12,6 +12,7 @@ from typing import BinaryIO
 from paas.deploy import release as releases
 from paas.deploy import source
 from paas.deploy.build import build_source
+from paas.deploy.endpoint import store_options
 from paas.deploy.hooks import lifecycle
 from paas.deploy.manifest_files import read_manifest
 from paas.deploy.operation import RunningOperation, adopted_operation, announce, operation
@@ -217,6 +218,7 @@ def release(
         def commit(serving: list[Process], retired: list[Retirement]) -> None:
             with session.database.transaction():
                 session.releases.commit(app, record, serving, formation, plan.config, retired)
+                store_options(session, app, plan.config)
                 also()
 
         with sized(session, app, new, new_services.memory_mb):

@@ -186,8 +186,12 @@ class Rollout:
             for process in before
             if process.container_id not in names
         ]
-        session.router.apply(session.routes(self.app, serving))
+        routes = session.routes(self.app, serving)
+        session.router.apply(routes)
         self.commit(serving, retired)
+        # A release's config may also change how the router treats the app.
+        if (committed := session.routes()) != routes:
+            session.router.apply(committed)
 
     def _undo(self) -> None:
         """Put the router back and remove what was started, as far as the engine lets us now; the rest is done by

@@ -99,6 +99,10 @@ class Session:
         domains: dict[int, list[str]] = {}
         for row in self.database.rows("SELECT app_id, domain FROM domains ORDER BY rowid"):
             domains.setdefault(row["app_id"], []).append(row["domain"])
+        options = {
+            (row["app_id"], row["key"]): row["value"]
+            for row in self.database.rows("SELECT * FROM properties WHERE namespace = 'router'")
+        }
         return Routes(
             tuple(
                 Route(
@@ -109,6 +113,8 @@ class Session:
                     servers=tuple(
                         Server(item.server, item.address, item.port) for item in servers.get(app.id, ())
                     ),
+                    idle_seconds=int(idle) if (idle := options.get((app.id, "idle-timeout"))) else None,
+                    force_ssl=(app.id, "force-ssl") in options,
                 )
                 for app in self.apps.all()
             )

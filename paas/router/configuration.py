@@ -37,6 +37,7 @@ IDLE_SECONDS = 60  # between two pieces of a request or of a response
 KEEP_ALIVE_SECONDS = 60  # between two requests of one client connection
 TUNNEL_SECONDS = 3600  # silence on a websocket
 CLOSING_SECONDS = 30  # for the other half of a half-closed connection
+HSTS_SECONDS = 31536000  # a year, as Aptible's endpoints say with FORCE_SSL
 RETRIES = 3
 RETRY_AFTER_SECONDS = 5  # told to clients with the 503 page
 
@@ -95,15 +96,15 @@ def render(settings: Settings, routes: Routes, stock: int, machine: Machine | No
     servers = {route.slot: route.servers for route in routes.routes}
     lines = [head]
     for slot in range(1, stock + 1):
-        lines.append(f"backend slot{slot} from web\n")
+        lines.append(f"backend slot{slot} from slots\n")
         for server in sorted(servers.get(slot, ()), key=lambda server: server.name):
             lines.append(f"    server {server.name} {server.endpoint}{SERVER_OPTIONS}\n")
     return "".join(lines)
 
 
 def render_map(routes: Routes) -> str:
-    """The file of domains: one `domain slotN` a line, sorted."""
-    return "".join(f"{domain} slot{slot}\n" for domain, slot in sorted(routes.domains.items()))
+    """The file of domains and of apps' options: one `domain slotN` or `slotN/option value` a line, sorted."""
+    return "".join(f"{key} {value}\n" for key, value in sorted(routes.entries.items()))
 
 
 @cache
@@ -156,6 +157,9 @@ def _defaults() -> list[str]:
         '    http-error status 503 content-type "text/html; charset=utf-8" file 503.html'
         f" hdr Cache-Control no-store hdr Retry-After {RETRY_AFTER_SECONDS}",
         "",
+        "defaults slots from web",
+        "    http-request set-timeout server var(txn.idle) if { var(txn.idle) -m found }",
+        "",
     ]
 
 
@@ -185,6 +189,11 @@ def _frontend(settings: Settings, machine: Machine) -> list[str]:
         # What an old worker knows can't be changed any more: it hands requests to the one that knows better. The
         # socket is abstract because workers may not enter the root.
         "    use_backend relay if { stopping }",
+        f"    http-request set-var(txn.idle) var(txn.slot),concat(/idle),map({MAP_FILE}) if {found}",
+        f"    http-request set-var(txn.ssl) var(txn.slot),concat(/ssl),map({MAP_FILE}) if {found}",
+        "    http-request redirect scheme https code 301 if { var(txn.ssl) -m found } !{ ssl_fc }",
+        f"    http-response set-header Strict-Transport-Security max-age={HSTS_SECONDS}"
+        " if { var(txn.ssl) -m found } { ssl_fc }",
         f"    use_backend %[var(txn.slot)] if {found}",
         "    default_backend unknown",
         "",

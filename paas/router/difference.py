@@ -25,12 +25,12 @@ class Running:
 
 @dataclass(frozen=True)
 class Observed:
-    """What one worker does: its identity, process id, servers by (slot, name), and domains → backend name."""
+    """What one worker does: its identity, process id, servers by (slot, name), and its map."""
 
     identity: Identity
     pid: int
     servers: dict[tuple[int, str], Running] = field(default_factory=dict)
-    domains: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, str] = field(default_factory=dict)
 
 
 def identify(ask: Callable[[str], str]) -> tuple[Identity, int]:
@@ -102,15 +102,13 @@ def _bring(wanted: dict[tuple[int, str], Server], observed: Observed) -> list[st
 
 def _lead(routes: Routes, observed: Observed) -> list[str]:
     commands = []
-    for domain, slot in routes.domains.items():
-        known = observed.domains.get(domain)
+    for key, value in routes.entries.items():
+        known = observed.entries.get(key)
         if known is None:
-            commands.append(f"add map {MAP_FILE} {domain} slot{slot}")
-        elif known != f"slot{slot}":
-            commands.append(f"set map {MAP_FILE} {domain} slot{slot}")
-    commands += [
-        f"del map {MAP_FILE} {domain}" for domain in observed.domains if domain not in routes.domains
-    ]
+            commands.append(f"add map {MAP_FILE} {key} {value}")
+        elif known != value:
+            commands.append(f"set map {MAP_FILE} {key} {value}")
+    commands += [f"del map {MAP_FILE} {key}" for key in observed.entries if key not in routes.entries]
     return commands
 
 

@@ -39,13 +39,28 @@ class Server:
 
 @dataclass(frozen=True)
 class Route:
-    """One app: its domains (lower case; ``*.x`` is every name below x) lead to its servers by backend `slot` (1…)."""
+    """One app: its domains (lower case; ``*.x`` is every name below x) lead to its servers by backend `slot` (1…).
+
+    `idle_seconds`: how long a response may be silent, None for the router's own limit. `force_ssl`: http is redirected.
+    """
 
     app: str
     app_id: int
     slot: int
     domains: tuple[str, ...]
     servers: tuple[Server, ...]
+    idle_seconds: int | None = None
+    force_ssl: bool = False
+
+    @property
+    def entries(self) -> dict[str, str]:
+        """The app's lines in the router's map: its domains, and, under keys that no domain can be, its options."""
+        found = dict.fromkeys(self.domains, f"slot{self.slot}")
+        if self.idle_seconds is not None:
+            found[f"slot{self.slot}/idle"] = str(self.idle_seconds * 1000)
+        if self.force_ssl:
+            found[f"slot{self.slot}/ssl"] = "1"
+        return found
 
     def __post_init__(self) -> None:
         """Raise ValueError for a slot below 1, a domain that is none, or a server name used twice."""
@@ -80,6 +95,11 @@ class Routes:
     def domains(self) -> dict[str, int]:
         """Domain → slot."""
         return {domain: route.slot for route in self.routes for domain in route.domains}
+
+    @cached_property
+    def entries(self) -> dict[str, str]:
+        """Every line of the router's map."""
+        return {key: value for route in self.routes for key, value in route.entries.items()}
 
     @cached_property
     def servers(self) -> dict[tuple[int, str], Server]:

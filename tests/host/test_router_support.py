@@ -140,7 +140,7 @@ class Proxy:
                 filed.add((slot, words[1], words[2]))
         lines = (self.settings.router_dir / "domains.map").read_text().splitlines()
         with self.observing() as observed:
-            assert observed.domains == dict(line.split() for line in lines)
+            assert observed.entries == dict(line.split() for line in lines)
             assert filed == {
                 (f"slot{number}", name, f"{running.address}:{running.port}")
                 for (number, name), running in observed.servers.items()

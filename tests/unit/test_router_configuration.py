@@ -21,12 +21,12 @@ ROUTES = Routes(
 
 def test_current_servers_are_ordinary_lines_of_their_slot() -> None:
     text = render(SETTINGS, ROUTES, 64)
-    _, _, slots = text.partition("backend slot1 from web\n")
+    _, _, slots = text.partition("backend slot1 from slots\n")
     assert slots.startswith(
-        "backend slot2 from web\n"
+        "backend slot2 from slots\n"
         "    server r1-web.1 10.0.0.2:5000\n"
         "    server r1-web.2 [fd00::2]:5000\n"
-        "backend slot3 from web\n"
+        "backend slot3 from slots\n"
     )
 
 
@@ -123,3 +123,8 @@ def test_rendering_reads_nothing_of_the_root(tmp_path: Path) -> None:
     settings = Settings.from_environment({"PAAS_ROOT": str(tmp_path / "none")})
     assert render(settings, ROUTES, 64)
     assert not (tmp_path / "none").exists()
+
+
+def test_an_apps_options_are_lines_of_the_map() -> None:
+    route = Route("shop", 1, 3, ("a.org",), (), idle_seconds=120, force_ssl=True)
+    assert render_map(Routes((route,))) == "a.org slot3\nslot3/idle 120000\nslot3/ssl 1\n"
