@@ -39,8 +39,8 @@ def fake(words: list[str], caller: Caller) -> int:
     elif name == "who":
         print(caller.name, caller.door, caller.key_id, sorted(caller.environment), Path.cwd())
     elif name == "sleep":
-        print(os.getpid(), flush=True)
         try:
+            print(os.getpid(), flush=True)
             time.sleep(WAIT_SECONDS)
         except Cancelled as cancelled:
             Path(rest[0]).write_text(cancelled.reason)
