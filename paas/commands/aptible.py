@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from typing import Annotated
@@ -127,7 +128,7 @@ def _password(given: str | None) -> str | None:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > MAX_CONTAINERS:
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) > MAX_CONTAINERS:
         raise InvalidCount(given=printable(text))
     return int(text)
 

@@ -6,6 +6,7 @@ Kept as properties: ``service`` for Aptible's services:settings, ``resource`` fo
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from paas.model.names import ProcessType
 from paas.model.release import WEB
 from paas.store.apps import App
 
+DIGITS = re.compile("[0-9]{1,9}")
 DEFAULT_STOP_SECONDS = 30
 MAX_STOP_SECONDS = 900
 MIN_SIZE_MB = 16
@@ -65,14 +67,14 @@ def set_flag(session: Session, app_id: int, kind: ProcessType, name: str, value:
 
 def set_stop_timeout(session: Session, app_id: int, kind: ProcessType, text: str) -> None:
     """Raises InvalidStopTimeout."""
-    if not text.isdigit() or int(text) > MAX_STOP_SECONDS:
+    if not DIGITS.fullmatch(text) or int(text) > MAX_STOP_SECONDS:
         raise InvalidStopTimeout(given=text)
     session.properties.set(app_id, "service", f"{kind}.stop-timeout", text)
 
 
 def parse_size(text: str) -> int:
     """Megabytes. Raises InvalidSize."""
-    if not text.isdigit() or not MIN_SIZE_MB <= int(text) <= MAX_SIZE_MB:
+    if not DIGITS.fullmatch(text) or not MIN_SIZE_MB <= int(text) <= MAX_SIZE_MB:
         raise InvalidSize(given=text)
     return int(text)
 

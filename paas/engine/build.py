@@ -172,6 +172,8 @@ def _build_with_client(
         process.wait()
         raise
     finally:
+        if process.stdout:
+            process.stdout.close()
         feeder.join(FEEDER_SECONDS)
     if code:
         reason = next((line for line in reversed(tail) if "ERROR" in line or "rror" in line), "")
@@ -203,13 +205,16 @@ def _build_with_api(api: APIClient, request: BuildRequest, context: Context, con
                 forcerm=True,
                 decode=True,
             )
+        reason = ""
         for event in events:
             for line in _clean_lines([str(event.get("stream", "")).encode()]):
                 console.detail(line)
-            if event.get("error"):
-                if "no space left on device" in event["error"]:
-                    raise failure(event["error"])
-                raise BuildFailed(reason=_short(event["error"]))
+            reason = event.get("error") or reason
+    # Read to its end first, so that the connection is given back.
+    if "no space left on device" in reason:
+        raise failure(reason)
+    if reason:
+        raise BuildFailed(reason=_short(reason))
 
 
 def _clean_lines(chunks: IO[bytes] | list[bytes] | tuple[bytes, ...]) -> Iterator[str]:

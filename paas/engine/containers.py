@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -189,11 +189,14 @@ class Containers:
 
     def run_to_end(self, container_id: str, name: str, on_output: Callable[[bytes], None]) -> int:
         """Start a created container, hand on what it prints as it comes, and return its exit code."""
+        from docker.utils.socket import frames_iter
+
         with engine_errors(), patience(self.client):
-            output = self.client.attach(container_id, stdout=True, stderr=True, stream=True)
-            self.start(container_id, name)
-            for chunk in output:
-                on_output(chunk)
+            stream: Any = self.client.attach_socket(container_id, {"stdout": 1, "stderr": 1, "stream": 1})
+            with _closing(stream):
+                self.start(container_id, name)
+                for _, chunk in frames_iter(stream, tty=False):
+                    on_output(chunk)
             return int(self.client.wait(container_id)["StatusCode"])
 
     def stop(self, container_id: str) -> None:
@@ -236,12 +239,11 @@ class Containers:
         with engine_errors():
             try:
                 exec_id = self.client.exec_create(container_id, list(command))["Id"]
-                answer: Any = self.client.exec_start(exec_id, socket=True)
+                stream: Any = self.client.exec_start(exec_id, socket=True)
             except APIError:  # it does not run; the caller looks why
                 return None
-            stream: socket.socket = getattr(answer, "_sock", answer)
-            with contextlib.closing(answer), contextlib.closing(stream):
-                if not _ends_within(stream, seconds):
+            with _closing(stream) as connection:
+                if not _ends_within(connection, seconds):
                     return None
             code = self.client.exec_inspect(exec_id)["ExitCode"]
             return int(code) if code is not None else None
@@ -262,6 +264,14 @@ class Containers:
                 except APIError as error:
                     if error.status_code != 409:
                         raise
+
+
+@contextlib.contextmanager
+def _closing(stream: Any) -> Iterator[socket.socket]:
+    """The socket below what the library gives for a hijacked connection; both are closed after the block."""
+    connection: socket.socket = getattr(stream, "_sock", stream)
+    with contextlib.closing(connection), contextlib.closing(stream):
+        yield connection
 
 
 def _ends_within(stream: socket.socket, seconds: float) -> bool:

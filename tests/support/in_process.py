@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pytest
 
 from paas import cli
 from paas.commands import base
+from paas.engine.images import Image
 from paas.model.caller import Caller, Door
 
 
@@ -38,3 +40,13 @@ class Commands:
             session.database.close()
         out, err = self.capfd.readouterr()
         return Said(code, out, err)
+
+
+def engine_image(**changes: object) -> Image:
+    """An image as the engine would describe it, everything empty but its id and command."""
+    empty = {"str": "", "int": 0, "bool": False}
+    values: dict[str, object] = {
+        item.name: empty.get(str(item.type), ()) for item in dataclasses.fields(Image)
+    }
+    values |= {"id": "sha256:" + "a" * 64, "command": ("serve",), "working_dir": "/app"}
+    return Image(**(values | changes))  # type: ignore[arg-type]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from types import SimpleNamespace
 
 import pytest
 from support.in_process import Commands
 
 from paas.deploy.session import Session
+from paas.engine.containers import ContainerState
 from paas.model.release import WEB, Manifest, Process, Release
 from paas.settings import Settings
 from paas.store.repositories import Repository
@@ -76,9 +76,11 @@ class FakeContainers:
     def __init__(self, states: dict[str, str | None]) -> None:
         self.states = states
 
-    def find(self, container_id: str) -> SimpleNamespace | None:
+    def find(self, container_id: str) -> ContainerState | None:
         status = self.states[container_id]
-        return SimpleNamespace(status=status, running=status == "running") if status else None
+        if status is None:
+            return None
+        return ContainerState(container_id, status == "running", status, 0, False, "", None, 0, "", None, {}, 0)
 
 
 @pytest.fixture
@@ -157,7 +159,7 @@ def test_whether_an_app_runs(
     deploy(session, [web(number, ids[number]) for number in by_number])
     states(monkeypatch, {ids[number]: state for number, state in by_number.items()})
     assert report("ps:report", "web1", "--running").out == f"{running}\n"
-    assert report("ps:report", "web1", "--status-web.2").out == f"{shown} (CID: 22222222222)\n"
+    assert report("ps:report", "web1", "--status-web.2").out.startswith(f"{shown} (CID: 22222222222)")
 
 
 def test_an_app_that_was_never_deployed(report: Commands) -> None:

@@ -6,36 +6,40 @@ import pytest
 from support.in_process import Commands
 
 from paas import cli
+from paas.cli import CommandLine
 from paas.errors import UsageError
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], ("help", [], False)),
-        (["apps:list"], ("apps:list", [], False)),
-        (["--quiet", "apps:list"], ("apps:list", [], True)),
-        (["apps:list", "--quiet"], ("apps:list", [], True)),
-        (["--trace", "apps:list", "--trace"], ("apps:list", [], False)),
-        (["--app", "a", "ps:scale", "web=2"], ("ps:scale", ["a", "web=2"], False)),
-        (["ps:scale", "--app", "a", "web=2"], ("ps:scale", ["a", "web=2"], False)),
-        (["ps:scale", "web=2", "--app", "a"], ("ps:scale", ["a", "web=2"], False)),
-        (["--app", "a", "--quiet", "git:report", "--git-sha"], ("git:report", ["a", "--git-sha"], True)),
-        (["--force", "apps:destroy", "a"], ("apps:destroy", ["--force", "a"], False)),
-        (["--force", "apps:list"], ("apps:list", [], False)),
-        (["apps:destroy", "a", "--force"], ("apps:destroy", ["a", "--force"], False)),
-        (["run", "a", "ls", "--quiet", "--app", "x"], ("run", ["a", "ls", "--quiet", "--app", "x"], False)),
-        (["--quiet", "run", "a", "--quiet"], ("run", ["a", "--quiet"], True)),
-        (["enter", "a", "web", "--trace"], ("enter", ["a", "web", "--trace"], False)),
-        (["--version"], ("version", [], False)),
-        (["-v"], ("version", [], False)),
-        (["--help"], ("help", [], False)),
-        (["apps:list", "--app"], ("apps:list", ["--app"], False)),
-        (["nope", "x"], ("nope", ["x"], False)),
-        ([""], ("", [], False)),
+        ([], CommandLine("help", [])),
+        (["apps:list"], CommandLine("apps:list", [])),
+        (["--quiet", "apps:list"], CommandLine("apps:list", [], quiet=True)),
+        (["apps:list", "--quiet"], CommandLine("apps:list", [], quiet=True)),
+        (["--trace", "apps:list", "--trace"], CommandLine("apps:list", [])),
+        (["--app", "a", "ps:scale", "web=2"], CommandLine("ps:scale", ["a", "web=2"])),
+        (["ps:scale", "--app", "a", "web=2"], CommandLine("ps:scale", ["a", "web=2"], aptible=True)),
+        (["ps:scale", "web=2", "--app=a"], CommandLine("ps:scale", ["a", "web=2"], aptible=True)),
+        (["ps:scale", "a", "--environment", "e"], CommandLine("ps:scale", ["a"], environment="e")),
+        (["ps:scale", "a", "--", "--app", "b"], CommandLine("ps:scale", ["a", "--", "--app", "b"])),
+        (["--app", "a", "--quiet", "git:report", "--git-sha"], CommandLine("git:report", ["a", "--git-sha"], quiet=True)),
+        (["--force", "apps:destroy", "a"], CommandLine("apps:destroy", ["--force", "a"])),
+        (["--force", "apps:list"], CommandLine("apps:list", [])),
+        (["apps:destroy", "a", "--force"], CommandLine("apps:destroy", ["a", "--force"])),
+        (["run", "a", "ls", "--quiet", "--app", "x"], CommandLine("run", ["a", "ls", "--quiet", "--app", "x"])),
+        (["--quiet", "run", "a", "--quiet"], CommandLine("run", ["a", "--quiet"], quiet=True)),
+        (["run", "--app", "a", "ls", "--app", "x"], CommandLine("run", ["a", "ls", "--app", "x"], aptible=True)),
+        (["enter", "a", "web", "--trace"], CommandLine("enter", ["a", "web", "--trace"])),
+        (["--version"], CommandLine("version", [])),
+        (["-v"], CommandLine("version", [])),
+        (["--help"], CommandLine("help", [])),
+        (["apps:list", "--app"], CommandLine("apps:list", ["--app"])),
+        (["nope", "x"], CommandLine("nope", ["x"])),
+        ([""], CommandLine("", [])),
     ],
-)
-def test_global_flags(words: list[str], expected: tuple[str, list[str], bool]) -> None:
+)  # fmt: skip
+def test_global_flags(words: list[str], expected: CommandLine) -> None:
     before = list(words)
     assert cli.split(words) == expected
     assert words == before

@@ -31,6 +31,8 @@ def test_what_is_no_timeout_counts_as_none(text: str) -> None:
     [
         (0, False, "it exited with code 0 (it ended by itself)"),
         (1, False, "it exited with code 1"),
+        (126, False, "it exited with code 126 (its command can't be executed)"),
+        (127, False, "it exited with code 127 (its command was not found)"),
         (137, False, "it exited with code 137 (it was killed)"),
         (137, True, "it ran out of memory and was killed"),
         (143, False, "it exited with code 143 (it was terminated)"),

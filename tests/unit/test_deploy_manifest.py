@@ -8,6 +8,7 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.in_process import engine_image
 
 from paas.console import Console
 from paas.deploy.manifest import (
@@ -20,21 +21,10 @@ from paas.deploy.manifest import (
     parse_procfile,
     pick,
 )
-from paas.engine.images import Image
 from paas.errors import PaasError
-from paas.model.release import Manifest, PhaseCommand
+from paas.model.release import WEB, Manifest, PhaseCommand
 
-IMAGE = Image(
-    id="sha256:" + "0" * 64,
-    tags=(),
-    size=1,
-    command=("serve",),
-    entrypoint=(),
-    ports=(),
-    on_build=(),
-    health_test=(),
-    working_dir="/app",
-)
+IMAGE = engine_image()
 
 
 @pytest.fixture
@@ -101,30 +91,32 @@ def test_any_procfile_is_read_or_refused(data: bytes) -> None:
 
 def test_an_aptible_yml(console: Console) -> None:
     text = b"before_deploy:\n  - rake db:migrate\n  - ''\n  - echo done\nafter_deploy_success:\n  - echo ok\n"
-    assert parse_aptible_yml(text, console) == [
-        PhaseCommand("before_deploy", ".aptible.yml", "rake db:migrate"),
-        PhaseCommand("before_deploy", ".aptible.yml", "echo done"),
-    ]
+    assert parse_aptible_yml(text, console) == (
+        [
+            PhaseCommand("before_deploy", ".aptible.yml", "rake db:migrate"),
+            PhaseCommand("before_deploy", ".aptible.yml", "echo done"),
+        ],
+        {"after_deploy_success": ("echo ok",)},
+    )
     assert warnings(console) == ""
 
 
 @pytest.mark.parametrize("text", [b"", b"# nothing\n", b"---\n", b"before_release:\n", b"before_release: []\n"])
 def test_an_aptible_yml_that_says_nothing(console: Console, text: bytes) -> None:
-    assert parse_aptible_yml(text, console) == []
+    assert parse_aptible_yml(text, console) == ([], {})
 
 
 def test_the_old_name_of_before_deploy(console: Console) -> None:
-    assert parse_aptible_yml(b"before_release: one command", console) == [
-        PhaseCommand("before_release", ".aptible.yml", "one command")
-    ]
+    before, _ = parse_aptible_yml(b"before_release: one command", console)
+    assert before == [PhaseCommand("before_release", ".aptible.yml", "one command")]
     assert warnings(console) == ""
-    both = parse_aptible_yml(b"before_release: [old]\nbefore_deploy: [new]", console)
+    both, _ = parse_aptible_yml(b"before_release: [old]\nbefore_deploy: [new]", console)
     assert [item.command for item in both] == ["new"]
     assert "only before_deploy is used" in warnings(console)
 
 
 def test_an_unknown_key_is_warned_about(console: Console) -> None:
-    assert parse_aptible_yml(b"before_relaese: [x]\n1: y\n", console) == []
+    assert parse_aptible_yml(b"before_relaese: [x]\n1: y\n", console) == ([], {})
     assert warnings(console).splitlines() == [
         " !     .aptible.yml: the key before_relaese is unknown and ignored",
         " !     .aptible.yml: the key 1 is unknown and ignored",
@@ -144,6 +136,7 @@ def test_an_unknown_key_is_warned_about(console: Console) -> None:
         (b"before_deploy: [1]\n", "before_deploy: expected a list of commands"),
         (b"before_deploy: [[a]]\n", "before_deploy: expected a list of commands"),
         (b"before_deploy: true\n", "before_deploy: expected a list of commands"),
+        (b"after_deploy_failure: {}\nafter_scale_success: 1\n", "after_scale_success: expected a list of commands"),
         (b"a: \x00", "Invalid .aptible.yml: "),
         (b"\xff\xfe\xff", "Invalid .aptible.yml: "),
         (b"a: 2001-99-99\n", "it is not a YAML text"),
@@ -167,7 +160,7 @@ def test_any_aptible_yml_is_read_or_refused(data: bytes) -> None:
 
 
 def test_an_image_alone_runs_its_command_as_web(console: Console) -> None:
-    assert parse({}, IMAGE, console) == Manifest({"web": None}, 5000)  # type: ignore[dict-item]
+    assert parse({}, IMAGE, console) == Manifest({WEB: None}, 5000, implicit=True)
     entry = dataclasses.replace(IMAGE, command=(), entrypoint=("/start",))
     assert parse({}, entry, console).processes == {"web": None}
 

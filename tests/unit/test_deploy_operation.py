@@ -31,6 +31,9 @@ class FakeContainers:
     def ids(self, labels: dict[str, str]) -> list[str]:
         return self.by_operation.get(int(labels["paas.operation"]), [])
 
+    def find(self, container_id: str) -> None:
+        return None
+
     def remove(self, container_id: str) -> None:
         self.removed.append(container_id)
 

@@ -6,17 +6,17 @@ import dataclasses
 from types import SimpleNamespace
 
 import pytest
+from support.in_process import engine_image
 
 from paas.deploy.process import UnreadableCommand, command_words, environment, one_off_spec, process_spec
 from paas.deploy.session import Session
-from paas.engine.images import Image
 from paas.model.names import AppName, ProcessType
 from paas.model.release import WEB, Manifest, Release
 from paas.store.apps import App
 from paas.store.config import Config
 from paas.store.properties import GLOBAL
 
-PLAIN = Image("sha256:" + "a" * 64, (), 1, ("serve",), (), (), (), (), "/")
+PLAIN = engine_image()
 WITH_ENTRYPOINT = dataclasses.replace(PLAIN, entrypoint=("/init", "--"))
 WORKER = ProcessType("worker")
 

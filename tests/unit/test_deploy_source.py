@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.in_process import engine_image
 
 from paas.deploy.session import Session
 from paas.deploy.source import (
@@ -18,13 +19,12 @@ from paas.deploy.source import (
     deploy_branch,
     image_commit,
 )
-from paas.engine.images import Image
 from paas.model.image import ImageRef
 from paas.model.names import AppName
 from paas.store.apps import App
 from paas.store.properties import GLOBAL
 
-IMAGE = Image("sha256:" + "a" * 64, (), 1, (), (), (), (), (), "/")
+IMAGE = engine_image()
 REF = ImageRef.parse("quay.io/o/web:42")
 
 

@@ -1,0 +1,182 @@
+"""From a commit to an image: BuildKit, the classic API, and builds that need no building."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from docker import APIClient
+
+from paas.console import Console
+from paas.deploy.build import NothingToBuild, build_source
+from paas.deploy.session import Session
+from paas.deploy.source import Source
+from paas.engine import build as module
+from paas.engine.build import BuildFailed, BuildRequest, Context, buildkit_client
+from paas.engine.images import Images
+from paas.errors import EngineFailed, PaasError
+from paas.model.names import AppName
+from paas.settings import Settings
+from paas.store.apps import App
+
+Build = Callable[..., None]
+# The machine decides whether a client here builds with BuildKit; the classic API is always there.
+CLIENT = next(filter(module._builds_with_buildkit, module._clients()), None)
+WAYS = ["api", *(["client"] if CLIENT else [])]
+
+
+@pytest.fixture(params=WAYS)
+def build_by(
+    request: pytest.FixtureRequest,
+    settings: Settings,
+    api: APIClient,
+    console: Console,
+    tar_of: Callable[[dict[str, bytes]], bytes],
+    tmp_path: Path,
+) -> Build:
+    """`build_by("name:tag", "FROM …", file=b"…")`, each way in turn."""
+
+    def run(tag: str, dockerfile: str, **files: bytes) -> None:
+        context = Context(b"", io.BytesIO(tar_of({"Dockerfile": dockerfile.encode()} | files)))
+        (tmp_path / "config.json").write_text("{}")
+        what = BuildRequest(tag, {"paas.root": str(settings.root), "paas.app": "a b=c"}, tmp_path)
+        if request.param == "api":
+            module._build_with_api(api, what, context, console)
+        else:
+            module._build_with_client(settings, str(CLIENT), what, context, console)
+
+    return run
+
+
+@pytest.fixture
+def tag(settings: Settings) -> str:
+    return f"paas-{settings.root_id}/built:1"
+
+
+def test_a_build_tells_its_steps_and_leaves_a_labelled_image(
+    build_by: Build, images: Images, api: APIClient, busybox: str, tag: str, settings: Settings, printed: Callable[[], str]
+) -> None:
+    build_by(tag, f"FROM {busybox}\nCOPY data /data\nRUN echo step-$((40 + 2)) && cat /data\nCMD [\"x\"]\n", data=b"from the context\n")
+    image = images.find(tag)
+    assert image is not None and image.command == ("x",)
+    assert api.inspect_image(tag)["Config"]["Labels"] == {"paas.root": str(settings.root), "paas.app": "a b=c"}
+    said = printed()
+    assert "step-42" in said and "from the context" in said
+    assert all(line.startswith("       ") for line in said.splitlines())
+    images.untag(tag)
+
+
+def test_a_build_that_fails_names_the_line(
+    build_by: Build, images: Images, busybox: str, tag: str, printed: Callable[[], str]
+) -> None:
+    with pytest.raises(BuildFailed) as caught:
+        build_by(tag, f"FROM {busybox}\nRUN echo before\nRUN echo $((6 * 7)) is wrong; exit 3\n")
+    message = str(caught.value)
+    assert len(caught.value.lines) == 1 and message.startswith("App build failed: ") and message.isprintable()
+    assert "exit 3" in message and ": 3" in message
+    assert "42 is wrong" in printed()
+    assert images.find(tag) is None
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "word"),
+    [
+        ("FROM scratch\nCOPY nothing /x\n", "nothing"),
+        ("FROM scratch\nNONSENSE x\n", "NONSENSE"),
+        ("", "Dockerfile"),
+        ("FROM paas-test.invalid/nope:1\n", "paas-test.invalid"),
+    ],
+)
+def test_mistakes_in_a_dockerfile_are_one_line(
+    build_by: Build, images: Images, tag: str, dockerfile: str, word: str
+) -> None:
+    with pytest.raises((BuildFailed, EngineFailed)) as caught:
+        build_by(tag, dockerfile)
+    assert len(caught.value.lines) == 1 and word.lower() in str(caught.value).lower()
+    assert images.find(tag) is None
+
+
+def test_control_characters_of_a_build_do_not_reach_the_terminal(
+    build_by: Build, busybox: str, tag: str, images: Images, printed: Callable[[], str]
+) -> None:
+    build_by(tag, f"FROM {busybox}\nRUN printf 'a\\033[31mred\\033]0;title\\007\\n'\n")
+    assert "red" in printed() and "\x1b" not in printed() and "\x07" not in printed()
+    images.untag(tag)
+
+
+def test_the_client_that_was_found_is_remembered(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = buildkit_client(settings)
+    assert found == CLIENT
+    monkeypatch.setattr(module, "_builds_with_buildkit", lambda client: not found)
+    assert buildkit_client(settings) == found
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert buildkit_client(settings) is None
+    monkeypatch.undo()
+    assert buildkit_client(settings) == found
+
+
+@pytest.fixture
+def app(session: Session) -> Iterator[App]:
+    made = session.apps.create(AppName("built"))
+    session.repository(made).create("master")
+    yield made
+    session.repository(made).remove()
+    session.apps.delete(made)
+
+
+def commit(session: Session, app: App, tmp_path: Path, **files: str) -> str:
+    """Commit these files to the app's repository."""
+    repository = session.repository(app)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    work = ("-c", "core.bare=false", "-c", "user.name=x", "-c", "user.email=x", f"--work-tree={tmp_path}")
+    for words in (("add", "--all"), ("commit", "--quiet", "--message", "x")):
+        subprocess.run(
+            [*repository.command(*work), *words], cwd=repository.path, env=repository.environment(), check=True
+        )
+    return repository.git("rev-parse", "HEAD").decode().strip()
+
+
+def test_a_bare_from_is_only_tagged(
+    session: Session, app: App, tmp_path: Path, busybox: str, images: Images, printed: Callable[[], str]
+) -> None:
+    built = build_source(session, app, Source(commit(session, app, tmp_path, Dockerfile=f"FROM {busybox}\n")), {}, 1)
+    assert built.image == images.find(busybox) or built.image.id == images.names()[busybox]
+    assert built.image_name == busybox and images.names()[built.tag] == built.image.id
+    assert "Building" not in printed() and "Image exists on host, skipping pull" in printed()
+    images.untag(built.tag)
+
+
+def test_a_bare_from_of_an_image_with_onbuild_is_built(
+    session: Session, app: App, tmp_path: Path, busybox: str, build: Callable[..., str], images: Images
+) -> None:
+    base = build(f"FROM {busybox}\nONBUILD COPY data /copied\n")
+    built = build_source(session, app, Source(commit(session, app, tmp_path, Dockerfile=f"FROM {base}\n", data="x")), {}, 2)
+    assert built.image_name == base and built.image.id != images.names()[base]
+    assert images.read_files(built.image.id, ["/copied"]) == {"/copied": b"x"}
+    images.untag(built.tag)
+
+
+def test_a_dockerfile_is_built_from_the_commits_files(
+    session: Session, app: App, tmp_path: Path, busybox: str, images: Images, printed: Callable[[], str]
+) -> None:
+    files = {"Dockerfile": f"FROM {busybox}\nCOPY . /app\n", "a": "1", ".gitattributes": "a export-ignore\n"}
+    built = build_source(session, app, Source(commit(session, app, tmp_path, **files)), {}, 3)
+    assert built.image_name is None and built.tag.endswith("/built:3")
+    assert images.read_files(built.image.id, ["/app/a", "/app/Dockerfile"]) == {
+        "/app/a": b"1",
+        "/app/Dockerfile": files["Dockerfile"].encode(),
+    }
+    assert printed().startswith("-----> Building built from Dockerfile\n")
+    images.untag(built.tag)
+
+
+def test_a_commit_that_can_not_be_built(session: Session, app: App, tmp_path: Path) -> None:
+    with pytest.raises(NothingToBuild):
+        build_source(session, app, Source(commit(session, app, tmp_path, other="x")), {}, 4)
+    (tmp_path / "Dockerfile").symlink_to("other")
+    with pytest.raises(PaasError, match="Dockerfile in the commit is a symbolic link"):
+        build_source(session, app, Source(commit(session, app, tmp_path)), {}, 4)
