@@ -24,9 +24,13 @@ from support.repo import GIT_ENV
 from support.server import Paas, run, running_paas
 
 from bench.sshd import running_sshd
+from paas.engine.build import buildkit_client
+from paas.router import binary as haproxy
+from paas.settings import Settings
 
 LABEL = "paas.bench"
 POLL_SECONDS = 0.002
+SETTLE_SECONDS = 0.1
 PATIENCE_SECONDS = 180
 ANSWER_SECONDS = 10
 
@@ -46,7 +50,7 @@ class Site:
         self.id = f"{LABEL}={base.name}"
         self.repository = f"paas-bench/{os.getpid()}"
         self.env = {**paas.env, **GIT_ENV}
-        self.has_router = shutil.which("haproxy") is not None
+        self.has_router = haproxy.missing() is None
         self.builder = _builder(paas)
         self.configs: dict[str, Path] = {}
         self.numbers = itertools.count(1)
@@ -207,12 +211,19 @@ class Site:
             image_id = self.engine.api.inspect_image(name)["Id"]
             for container in self.engine.api.containers(all=True, filters={"ancestor": image_id}):
                 labels = container["Labels"]
-                if self.id in (f"{LABEL}={labels.get(LABEL)}",) or labels.get("paas.root") == str(
-                    self.paas.root
-                ):
+                if labels.get(LABEL) == self.base.name or labels.get("paas.root") == str(self.paas.root):
                     with contextlib.suppress(docker.errors.NotFound):
                         self.engine.api.remove_container(container["Id"], force=True)
             self.engine.api.remove_image(image_id, force=True)
+
+    def settle(self, app: str) -> None:
+        """Wait until the processes that a change replaced are gone, so that their end is on nobody's clock."""
+        labels = [f"paas.app={app}", f"paas.root={self.paas.root}"]
+        deadline = time.perf_counter() + PATIENCE_SECONDS
+        while len(self.engine.api.containers(all=True, filters={"label": labels})) > 1:
+            if time.perf_counter() > deadline:
+                raise Failed(f"The old processes of {app} stay")
+            time.sleep(SETTLE_SECONDS)
 
     def forget_app(self, app: str) -> None:
         self.on_host("apps:destroy", app, "--force")
@@ -277,9 +288,6 @@ def _answers(address: str, port: int, host: str, mark: str) -> bool:
 
 def _builder(paas: Paas) -> str | None:
     """The Docker client that paas builds with when that is BuildKit, else None."""
-    from paas.engine.build import buildkit_client
-    from paas.settings import Settings
-
     return buildkit_client(Settings.from_environment({"PAAS_ROOT": str(paas.root)}))
 
 
