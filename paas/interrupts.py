@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -23,6 +24,9 @@ REASONS = {
     signal.SIGHUP: "the connection was dropped",
 }
 
+NOTICE_SECONDS = 0.2
+
+_noticed = 0
 _shields = 0
 _pending: str | None = None
 
@@ -34,7 +38,8 @@ def install() -> None:
 
 
 def _on_signal(number: int, _frame: FrameType | None) -> None:
-    global _pending
+    global _pending, _noticed
+    _noticed += 1
     reason = REASONS[signal.Signals(number)]
     if _shields:
         _pending = reason
@@ -81,5 +86,13 @@ def _watch(descriptors: list[int], on_message: Callable[[bytes], None] | None) -
                     if on_message:
                         on_message(message)
                     continue
-            os.kill(os.getpid(), signal.SIGHUP)
+            _insist()
             return
+
+
+def _insist() -> None:
+    """Send SIGHUP until it was noticed: one that comes just before the main thread blocks wakes nobody."""
+    noticed = _noticed
+    while _noticed == noticed:
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(NOTICE_SECONDS)

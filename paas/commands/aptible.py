@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from typing import Annotated
@@ -23,7 +22,7 @@ from paas.deploy.services import (
     set_stop_timeout,
 )
 from paas.errors import NotDeployed, PaasError
-from paas.model.names import ConfigKey, ProcessType, printable
+from paas.model.names import ConfigKey, ProcessType, printable, whole_number
 from paas.model.release import WEB, Manifest
 from paas.store.apps import App
 
@@ -128,9 +127,10 @@ def _password(given: str | None) -> str | None:
 
 
 def _count(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,9}", text) or int(text) > MAX_CONTAINERS:
+    count = whole_number(text, 0, MAX_CONTAINERS)
+    if count is None:
         raise InvalidCount(given=printable(text))
-    return int(text)
+    return count
 
 
 @rebuild_group.command(":rebuild")

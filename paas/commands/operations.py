@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 from paas.commands.base import FormatOption, Group, NumberOption, session, the_app, wants_json
 from paas.deploy import follow as following
 from paas.errors import UsageError
+from paas.model.names import whole_number
 from paas.model.operation import Operation
 
 group = Group("operation", "Follow, read and cancel operations")
@@ -48,10 +48,10 @@ def _row(item: Operation) -> tuple[object, ...]:
 
 
 def _id(text: str) -> int:
-    number = text.removeprefix("#")
-    if not re.fullmatch("[0-9]{1,18}", number):
+    number = whole_number(text.removeprefix("#"), 1, 2**62)
+    if number is None:
         raise UsageError("Please give the operation's number. See the list with operations")
-    return int(number)
+    return number
 
 
 @group.command("logs")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ from paas.deploy import changes, pipeline
 from paas.deploy.health import ending
 from paas.engine.containers import ContainerState
 from paas.errors import PaasError
-from paas.model.names import ProcessType, printable
+from paas.model.names import ProcessType, printable, whole_number
 from paas.store.apps import App
 
 group = Group("ps", "Manage app processes")
@@ -75,9 +74,10 @@ def _count(text: str) -> tuple[ProcessType, int]:
     kind = ProcessType.parse(name)
     if not separator or not number:
         raise MissingCount(kind=kind)
-    if not re.fullmatch("[0-9]{1,9}", number) or int(number) > MAX_COUNT:
+    count = whole_number(number, 0, MAX_COUNT)
+    if count is None:
         raise InvalidCount(kind=printable(name))
-    return kind, int(number)
+    return kind, count
 
 
 def _deployed(app: str) -> App | None:

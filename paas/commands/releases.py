@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
 from paas.deploy import changes
 from paas.errors import NotDeployed, UsageError
+from paas.model.names import whole_number
 
 group = Group("releases", "List releases and go back to one", bare="releases")
 
@@ -61,6 +61,7 @@ def rollback(
     if not found.deployed:
         raise NotDeployed(app=found.name)
     digits = number.lower().removeprefix("r").removeprefix("v")
-    if digits and not re.fullmatch("[0-9]{1,9}", digits):
+    wanted = whole_number(digits, 1, 10**9)
+    if digits and wanted is None:
         raise UsageError(f"A release is a number, for example releases:rollback {found.name} 3")
-    changes.rollback(session(), found, int(digits) if digits else None)
+    changes.rollback(session(), found, wanted)

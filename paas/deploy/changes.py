@@ -32,7 +32,7 @@ def change_config(
     """Set or unset config. A deployed app gets a new release of its image with the new values, or keeps the old
     values when that fails; with `restart` false, or never deployed, they are only stored."""
     with operation(session, app, kind, words) as running:
-        app = session.apps.get(app.name)
+        app = running.app
         config = session.config(app).all()
         change(config)
         Credentials.of(config)
@@ -43,7 +43,7 @@ def change_config(
         plan = plan_from(session, session.releases.current(app), kind, config)
         with lifecycle(session, app, "configure", running.id):
             release(session, app, running, plan, session.releases.next_number(app))
-        announce(session, urls(session, session.apps.get(app.name)))
+        announce(session, urls(session, running.app))
 
 
 def plan_from(session: Session, record: Release, description: str, config: dict[str, str]) -> releases.Plan:
@@ -70,18 +70,18 @@ def release_image(session: Session, record: Release) -> Image:
 def rollback(session: Session, app: App, number: int | None) -> None:
     """releases:rollback: a new release with the image, config and processes of an earlier one."""
     with operation(session, app, "releases:rollback", f"r{number}" if number else "") as running:
-        app = session.apps.get(app.name)
+        app = running.app
         target = session.releases.to_roll_back_to(app, number)
         session.console.step(f"Rolling back to release r{target.number} ({target.description})")
         plan = plan_from(session, target, f"Rollback to r{target.number}", target.config)
         release(session, app, running, plan, session.releases.next_number(app))
-        announce(session, urls(session, session.apps.get(app.name)))
+        announce(session, urls(session, running.app))
 
 
 def restart(session: Session, app: App, kind: str, process_type: ProcessType | None = None) -> None:
     """Replace the processes of the current release (of one type, or all) by new ones; also starts a stopped app."""
     with operation(session, app, kind, process_type or "") as running:
-        app = session.apps.get(app.name)
+        app = running.app
         keep = [
             item
             for item in session.releases.processes(app.id)
@@ -94,7 +94,7 @@ def restart(session: Session, app: App, kind: str, process_type: ProcessType | N
 def restore(session: Session, app: App) -> None:
     """Start anew what of the app's processes is gone: for the agent, after somebody removed containers."""
     with operation(session, app, "restore") as running:
-        app = session.apps.get(app.name)
+        app = running.app
         there = [
             item
             for item in session.releases.processes(app.id)
@@ -107,7 +107,7 @@ def scale(session: Session, app: App, counts: Formation, fresh: ProcessType | No
     """Change how many processes run: only types whose count changes are touched, and `fresh` is replaced whole."""
     words = " ".join(f"{kind}={count}" for kind, count in counts.items())
     with operation(session, app, "ps:scale", words) as running:
-        app = session.apps.get(app.name)
+        app = running.app
         formation = dict(sorted((session.apps.formation(app) | counts).items()))
         if not app.deployed or app.stopped:
             session.apps.set_formation(app, formation)
@@ -136,7 +136,7 @@ def _roll(
 def stop(session: Session, app: App) -> None:
     """ps:stop: out of rotation, stopped; stays so until ps:start."""
     with operation(session, app, "ps:stop") as running:
-        app = session.apps.get(app.name)
+        app = running.app
         record = session.releases.current(app)
 
         def commit(serving: list[Process], retired: list[Retirement]) -> None:

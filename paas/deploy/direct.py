@@ -75,7 +75,7 @@ def run(session: Session, app: App, request: DeployRequest) -> None:
     _source(session, app, request, config)
     with operation(session, app, "deploy", _words(request, settings)) as running:
         session.console.step(f"Deploying {app.name}...")
-        app = session.apps.get(app.name)
+        app = running.app
         # Once more: what was waited for may have changed it.
         config = _changed(session.config(app).all(), settings)
         found = _source(session, app, request, config)
@@ -85,7 +85,7 @@ def run(session: Session, app: App, request: DeployRequest) -> None:
                 source.attach(session, app, attached=not request.detach)
 
         deploy(session, running, Change(found, config, request.services, also))
-        announce(session, urls(session, session.apps.get(app.name)))
+        announce(session, urls(session, running.app))
 
 
 def _changed(config: dict[str, str], settings: dict[str, str]) -> dict[str, str]:

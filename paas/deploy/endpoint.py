@@ -6,6 +6,7 @@ Kept as properties when a release is committed, so that computing the routes of 
 from __future__ import annotations
 
 from paas.deploy.session import Session
+from paas.model.names import whole_number
 from paas.store.apps import App
 
 IDLE_KEY = "IDLE_TIMEOUT"
@@ -17,7 +18,7 @@ MAX_IDLE_SECONDS = 2400
 def endpoint_options(config: dict[str, str]) -> dict[str, str]:
     """The router's properties for a config; a value out of range counts as not set."""
     idle = config.get(IDLE_KEY, "")
-    valid = idle.isascii() and idle.isdigit() and MIN_IDLE_SECONDS <= int(idle) <= MAX_IDLE_SECONDS
+    valid = whole_number(idle, MIN_IDLE_SECONDS, MAX_IDLE_SECONDS) is not None
     return {
         "idle-timeout": idle if valid else "",
         "force-ssl": "true" if config.get(SSL_KEY) == "true" else "",

@@ -7,7 +7,6 @@ that a good process is in rotation at once and a dead one is noticed at once.
 from __future__ import annotations
 
 import http.client
-import re
 import socket
 import threading
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 from paas.deploy.services import ServiceSettings
 from paas.engine.containers import Containers, ContainerState
 from paas.errors import PaasError
+from paas.model.names import whole_number
 from paas.model.release import WEB, Check, Release
 
 FIRST_POLL_SECONDS = 0.01
@@ -57,12 +57,8 @@ class Subject:
 
 def timeout_seconds(release: Release) -> int:
     """How long web may take to answer: RELEASE_HEALTHCHECK_TIMEOUT in the app's config (1 to 900), else 60."""
-    text = release.config.get(TIMEOUT_KEY, "")
-    return (
-        max(1, min(MAX_TIMEOUT_SECONDS, int(text)))
-        if re.fullmatch("[0-9]{1,9}", text)
-        else DEFAULT_TIMEOUT_SECONDS
-    )
+    number = whole_number(release.config.get(TIMEOUT_KEY, ""), 0, 10**9)
+    return DEFAULT_TIMEOUT_SECONDS if number is None else max(1, min(MAX_TIMEOUT_SECONDS, number))
 
 
 def check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator
@@ -71,9 +72,9 @@ def _read(
 
 
 def _lines(session: Session, process: Process, lines: int, follow: bool, times: bool) -> Iterator[bytes]:
-    api = connect(session.settings.docker_host)
     rest = b""
-    with engine_errors(), patience(api):
+    api = connect(session.settings.docker_host)
+    with contextlib.closing(api), engine_errors(), patience(api):
         stream = api.logs(process.container_id, stream=True, follow=follow, tail=lines, timestamps=times)
         for chunk in stream:
             *whole, rest = (rest + chunk).split(b"\n")

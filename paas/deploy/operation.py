@@ -11,7 +11,7 @@ from paas import interrupts
 from paas.console import HEADLINE, WARNING
 from paas.deploy.recovery import recover
 from paas.deploy.session import Session
-from paas.errors import Cancelled, PaasError
+from paas.errors import AppNotFound, Cancelled, PaasError
 from paas.model.operation import Operation
 from paas.store.apps import App
 from paas.store.locks import FileLock, app_lock
@@ -38,7 +38,7 @@ def operation(
         running = RunningOperation(session, app, record, lock)
         try:
             _take_turn(session, app, record, lock, wait)
-            recover(session, app, record.id)
+            recover(session, running.app, record.id)
             session.operations.run(record.id)
             yield running
         except Cancelled as cancelled:
@@ -64,10 +64,18 @@ class RunningOperation:
 
     def __init__(self, session: Session, app: App, record: Operation, lock: FileLock) -> None:
         self.session = session
-        self.app = app
+        self._app = app
         self.record = record
         self.lock = lock
         self.started = time.monotonic()
+
+    @property
+    def app(self) -> App:
+        """The app as it is now: the lock may have been waited for. Raises AppNotFound."""
+        found = self.session.apps.by_id(self._app.id)
+        if found is None:
+            raise AppNotFound(app=self._app.name)
+        return found
 
     @property
     def id(self) -> int:

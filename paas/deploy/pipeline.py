@@ -66,6 +66,7 @@ def deploy_image(
 ) -> None:
     """git:from-image, and git:load-image where an `archive` to load first is given."""
     with operation(session, app, kind, ref.text) as running:
+        app = running.app
         if archive is not None:
             _load(session, ref, archive)
         session.console.step("Generating build context")
@@ -84,7 +85,7 @@ def deploy_image(
                 )
                 return
             source.push(session, app, folder, commit_id, running.lock, running.id)
-        announce(session, urls(session, session.apps.get(app.name)))
+        announce(session, urls(session, running.app))
 
 
 def _load(session: Session, ref: ImageRef, archive: BinaryIO) -> None:
@@ -128,7 +129,7 @@ def deploy_pushed(session: Session, app: App, commit: str, branch: str) -> None:
         return
     with operation(session, app, "git-push", f"{branch} {commit[:12]}") as running:
         deploy_commit(session, running, commit)
-        announce(session, urls(session, session.apps.get(app.name)))
+        announce(session, urls(session, running.app))
 
 
 def _inherited_lock(session: Session, app: App) -> FileLock:
@@ -145,7 +146,7 @@ def deploy_commit(session: Session, running: RunningOperation, commit: str) -> N
 
     The commit of a git:from-image is the image, and unsets the other one.
     """
-    app = session.apps.get(running.app.name)
+    app = running.app
     config = session.config(app).all()
     image = config.get(IMAGE_KEY)
     if image and source.committed_image_id(session.repository(app).message(commit)):
@@ -159,7 +160,7 @@ def deploy_commit(session: Session, running: RunningOperation, commit: str) -> N
 def rebuild(session: Session, app: App, kind: str = "ps:rebuild") -> None:
     """Pull the app's image again, or build the newest commit of its deploy branch again, and release it."""
     with operation(session, app, kind) as running:
-        app = session.apps.get(app.name)
+        app = running.app
         config = session.config(app).all()
         image = config.get(IMAGE_KEY)
         if image:
@@ -170,13 +171,13 @@ def rebuild(session: Session, app: App, kind: str = "ps:rebuild") -> None:
                 raise NotDeployed(app=app.name)
             found = Source(commit)
         deploy(session, running, Change(found, config))
-        announce(session, urls(session, session.apps.get(app.name)))
+        announce(session, urls(session, running.app))
 
 
 def deploy(session: Session, running: RunningOperation, change: Change) -> None:
     """Build, release and roll out. Whatever fails leaves the app as it was."""
     # The lock may have been waited for: what the app is now counts.
-    app = session.apps.get(running.app.name)
+    app = running.app
     number = session.releases.next_number(app)
     with lifecycle(session, app, "deploy", running.id):
         built = build_source(session, app, change.source, change.config, number)

@@ -147,7 +147,18 @@ class Rollout:
         self, kind: ProcessType, number: int, spec: ContainerSpec, service: ServiceSettings, host: str
     ) -> tuple[Process, list[str]]:
         # A thread has a connection of its own: the library's are not shared.
-        containers = Containers(connect(self.session.settings.docker_host))
+        with contextlib.closing(connect(self.session.settings.docker_host)) as api:
+            return self._start_with(Containers(api), kind, number, spec, service, host)
+
+    def _start_with(
+        self,
+        containers: Containers,
+        kind: ProcessType,
+        number: int,
+        spec: ContainerSpec,
+        service: ServiceSettings,
+        host: str,
+    ) -> tuple[Process, list[str]]:
         name = f"{kind}.{number}"
         container = containers.create(spec)
         try:

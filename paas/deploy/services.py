@@ -6,17 +6,15 @@ Kept as properties: ``service`` for Aptible's services:settings, ``resource`` fo
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from paas.deploy.session import Session
 from paas.errors import PaasError
-from paas.model.names import ProcessType
+from paas.model.names import ProcessType, printable, whole_number
 from paas.model.release import WEB
 from paas.store.apps import App
 
-DIGITS = re.compile("[0-9]{1,9}")
 DEFAULT_STOP_SECONDS = 30
 MAX_STOP_SECONDS = 900
 MIN_SIZE_MB = 16
@@ -67,16 +65,17 @@ def set_flag(session: Session, app_id: int, kind: ProcessType, name: str, value:
 
 def set_stop_timeout(session: Session, app_id: int, kind: ProcessType, text: str) -> None:
     """Raises InvalidStopTimeout."""
-    if not DIGITS.fullmatch(text) or int(text) > MAX_STOP_SECONDS:
-        raise InvalidStopTimeout(given=text)
+    if whole_number(text, 0, MAX_STOP_SECONDS) is None:
+        raise InvalidStopTimeout(given=printable(text))
     session.properties.set(app_id, "service", f"{kind}.stop-timeout", text)
 
 
 def parse_size(text: str) -> int:
     """Megabytes. Raises InvalidSize."""
-    if not DIGITS.fullmatch(text) or not MIN_SIZE_MB <= int(text) <= MAX_SIZE_MB:
-        raise InvalidSize(given=text)
-    return int(text)
+    size = whole_number(text, MIN_SIZE_MB, MAX_SIZE_MB)
+    if size is None:
+        raise InvalidSize(given=printable(text))
+    return size
 
 
 def set_size(session: Session, app_id: int, kind: ProcessType | str, megabytes: int | None) -> None:

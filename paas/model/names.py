@@ -11,6 +11,7 @@ _APP = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _PROCESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,63}")
 _ENVIRONMENT = re.compile(r"[0-9a-z_.][0-9a-z._-]{0,63}")
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _CONFIG_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _BRANCH_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 
@@ -138,6 +139,12 @@ class SshKeyName(str):
         if not _KEY_NAME.fullmatch(text):
             raise InvalidSshKeyName(name=printable(text))
         return cls(text)
+
+
+def whole_number(text: str, lowest: int, highest: int) -> int | None:
+    """The number that a few ASCII digits write; None for anything else and outside of the bounds."""
+    number = int(text) if _DIGITS.fullmatch(text) else -1
+    return number if lowest <= number <= highest else None
 
 
 def printable(text: str, limit: int = 120) -> str:
