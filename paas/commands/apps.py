@@ -26,6 +26,10 @@ from paas.store.apps import App
 group = Group("apps", "Manage apps", bare="apps:list")
 
 
+class NoSuchEnvironment(PaasError):
+    """Specified account does not exist"""
+
+
 class NotConfirmed(PaasError):
     """Confirmation did not match {app}. Aborted."""
 
@@ -34,7 +38,9 @@ class NotConfirmed(PaasError):
 def list_apps(show_format: FormatOption = "stdout") -> None:
     """List your apps."""
     wanted = environment()
-    names = session().apps.environments().get(wanted, []) if wanted is not None else session().apps.names()
+    names = session().apps.names() if wanted is None else session().apps.environments().get(wanted)
+    if names is None:
+        raise NoSuchEnvironment()
     console = session().console
     if wants_json(show_format):
         console.print(json.dumps(names, separators=(",", ":")))

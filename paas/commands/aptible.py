@@ -115,7 +115,7 @@ def _variables(words: list[str]) -> dict[str, str]:
     for word in words:
         key, separator, value = word.partition("=")
         if not separator or key.startswith("-") or not key:
-            raise InvalidArgument(word=printable(word if not separator or key.startswith("--") else key))
+            raise InvalidArgument(word=printable(key if key.startswith("-") and key[1:2] != "-" else word))
         values[ConfigKey.parse(key)] = value
     return values
 

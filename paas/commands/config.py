@@ -12,7 +12,7 @@ from paas.commands.aptible import InvalidArgument
 from paas.commands.base import FormatOption, Group, aptible_style, no_more, session, the_app, wants_json
 from paas.deploy import changes
 from paas.deploy.registry import PASSWORD_KEY, PLATFORM_KEYS
-from paas.errors import REFUSED, PaasError
+from paas.errors import REFUSED, PaasError, UsageError
 from paas.model.names import ConfigKey, printable
 from paas.model.operation import MASK
 from paas.store.config import Config
@@ -143,7 +143,7 @@ def keys(words: Words = None, everywhere: GlobalOption = False) -> None:
         session().console.print(key)
 
 
-@group.command("set", "add")
+@group.command("set", "add", options_pass=True)
 def set_values(
     words: Words = None,
     everywhere: GlobalOption = False,
@@ -176,8 +176,9 @@ def set_values(
 
 def _pair(text: str, encoded: bool) -> tuple[str, str]:
     key, separator, value = text.partition("=")
-    if aptible_style() and (key.startswith("-") or not separator):
-        raise InvalidArgument(word=printable(key))
+    _no_option(key)
+    if aptible_style() and not separator:
+        raise InvalidArgument(word=printable(text))
     if not separator:
         raise InvalidPair(text=printable(text))
     ConfigKey.parse(key)
@@ -186,11 +187,12 @@ def _pair(text: str, encoded: bool) -> tuple[str, str]:
     return key, _decode(key, value) if encoded else value
 
 
-def _name(word: str) -> str:
-    """The name in ``VAR`` or ``VAR=whatever``, as Aptible's client takes them."""
-    if word.startswith("-"):
+def _no_option(word: str) -> None:
+    """Refuse what looks like an option that we don't know."""
+    if word.startswith("-") and aptible_style():
         raise InvalidArgument(word=printable(word))
-    return word.partition("=")[0]
+    if word.startswith("-"):
+        raise UsageError(f"No such option: {printable(word)}")
 
 
 def _decode(key: str, value: str) -> str:
@@ -203,15 +205,18 @@ def _decode(key: str, value: str) -> str:
         raise InvalidBase64(key=key) from None
 
 
-@group.command("unset", "rm")
+@group.command("unset", "rm", options_pass=True)
 def unset(words: Words = None, everywhere: GlobalOption = False, no_restart: NoRestartOption = False) -> None:
     """Remove variables."""
     config, name, names = _scope(words, everywhere)
     if not names:
         raise NoKeys()
     known = set(config.keys())
+    for word in names:
+        _no_option(word)
     if aptible_style():
-        names = [_name(word) for word in names]
+        # VAR=whatever names VAR, for Aptible's client.
+        names = [word.partition("=")[0] for word in names]
     for key in names:
         ConfigKey.parse(key)
         if key in known:

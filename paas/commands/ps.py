@@ -10,6 +10,7 @@ from paas.commands.base import AppArgument, FormatOption, Group, session, the_ap
 from paas.commands.report import Flags, report
 from paas.deploy import changes, pipeline
 from paas.deploy.health import ending
+from paas.deploy.registry import IMAGE_KEY
 from paas.engine.containers import ContainerState
 from paas.errors import PaasError
 from paas.model.names import ProcessType, printable, whole_number
@@ -123,9 +124,9 @@ def start(app: AppArgument = "") -> None:
 
 @group.command("rebuild")
 def rebuild(app: AppArgument = "") -> None:
-    """Build and release the deploy branch's newest commit again."""
-    found = _deployed(app)
-    if found:
+    """Pull the app's image again, or build its newest commit again, and release it."""
+    found = the_app(app)
+    if session().config(found).get(IMAGE_KEY) or _deployed(app):
         pipeline.rebuild(session(), found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 
 from paas.deploy import source
@@ -111,8 +112,8 @@ def _source(session: Session, app: App, request: DeployRequest, config: dict[str
 
 def _words(request: DeployRequest, settings: dict[str, str]) -> str:
     """For the operation's record: no values but the image's name and the reference."""
-    words = [f"--docker-image {request.docker_image}"] if request.docker_image is not None else []
+    words = ["--docker-image", shlex.quote(request.docker_image)] if request.docker_image is not None else []
     words += ["--git-detach"] if request.detach else []
-    words += [f"--git-commitish {printable(request.commitish)}"] if request.commitish else []
+    words += ["--git-commitish", printable(request.commitish)] if request.commitish else []
     words += [f"{key}={MASK}" for key in settings if key != IMAGE_KEY or request.docker_image is None]
     return " ".join(words)

@@ -154,7 +154,13 @@ def deploy_commit(session: Session, running: RunningOperation, commit: str) -> N
         del config[IMAGE_KEY]
         image = None
     found = Source(commit, ImageRef.parse(image) if image else None)
-    deploy(session, running, Change(found, config, also=lambda: source.attach(session, app)))
+    change = Change(found, config, _new_services(image), lambda: source.attach(session, app))
+    deploy(session, running, change)
+
+
+def _new_services(image: str | None) -> NewServices:
+    """An app with an image set is Aptible's kind: the services that its Procfile brings start, once each."""
+    return NewServices(count=1 if image else 0)
 
 
 def rebuild(session: Session, app: App, kind: str = "ps:rebuild") -> None:

@@ -128,7 +128,7 @@ def obtain_image(session: Session, ref: ImageRef, config: dict[str, str], force:
 def pull_image(session: Session, ref: ImageRef, config: dict[str, str]) -> Image:
     """The image as the registry has it now; one that is only here and came from no registry is taken as it is."""
     here = session.images.resolve(ref)
-    if here and (ref.is_id or (not here.from_registry and not config.get(USERNAME_KEY))):
+    if here and (ref.is_id or not (here.comes_from(ref.repository) or config.get(USERNAME_KEY))):
         session.console.step(f"Using {ref.name}, which is on this host only")
         return here
     session.console.step(f"Pulling {ref.name}")

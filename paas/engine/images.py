@@ -35,7 +35,7 @@ class LoadFailed(PaasError):
 @dataclass(frozen=True)
 class Image:
     """What the engine says about an image; `size` in bytes, `ports` the EXPOSEd ones as ``8080/tcp``, `health_test` the
-    command of its HEALTHCHECK (empty without one), `from_registry` false for one that was only ever here."""
+    command of its HEALTHCHECK (empty without one), `digests` the ``repository@sha256:…`` under which registries keep it."""
 
     id: str
     tags: tuple[str, ...]
@@ -46,7 +46,11 @@ class Image:
     on_build: tuple[str, ...]
     health_test: tuple[str, ...]
     working_dir: str
-    from_registry: bool
+    digests: tuple[str, ...]
+
+    def comes_from(self, repository: str) -> bool:
+        """Whether it was pulled from, or pushed to, this repository: not just some other one."""
+        return any(digest.partition("@")[0] == repository for digest in self.digests)
 
     @property
     def lowest_port(self) -> int | None:
@@ -209,7 +213,7 @@ def _image(data: dict[str, Any]) -> Image:
         on_build=tuple(config.get("OnBuild") or ()),
         health_test=_health_test(config),
         working_dir=config.get("WorkingDir") or "/",
-        from_registry=bool(data.get("RepoDigests")),
+        digests=tuple(data.get("RepoDigests") or ()),
     )
 
 
