@@ -10,6 +10,7 @@ import docker
 import pytest
 from support import doors, images
 from support.doors import Door
+from support.registry import Registry, bridge_address, running_registry
 from support.repo import Repo
 from support.server import Paas, Response, running_paas
 
@@ -50,6 +51,19 @@ def door(request: pytest.FixtureRequest, paas: Paas) -> Door:
         return doors.embedded(paas)
     door: Door = request.getfixturevalue("openssh")
     return door
+
+
+@pytest.fixture
+def host(paas: Paas) -> Door:
+    """The embedded SSH server, for tests to which the way in makes no difference."""
+    return doors.embedded(paas)
+
+
+@pytest.fixture(scope="module")
+def registry(engine: docker.DockerClient) -> Iterator[Registry]:
+    """A private registry with TLS and the user `ci`, shared by the tests of a module."""
+    with running_registry(bridge_address(engine), {"ci": "correct-horse"}) as started:
+        yield started
 
 
 @pytest.fixture

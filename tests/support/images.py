@@ -100,8 +100,12 @@ BUSYBOX = Path(shutil.which("busybox") or "/usr/bin/busybox")
 BASE = Recipe("base", (CA_BUNDLE,), _debootstrap)
 WEB = Recipe("web", (*_files(DEMO, "Dockerfile", "index.cgi"), BUSYBOX), _dockerfile)
 STATIC = Recipe("static", (*_files(IMAGES / "static", "Dockerfile", "index.html"), BUSYBOX), _dockerfile)
+SHELL = Recipe("shell", _files(IMAGES / "shell", "Dockerfile"), _dockerfile, after=(WEB,))
+APTIBLE = Recipe(
+    "aptible", _files(IMAGES / "aptible", "Dockerfile", "Procfile", "aptible.yml"), _dockerfile, after=(SHELL,)
+)
 DATASETTE = Recipe("datasette", _files(IMAGES / "datasette", "Dockerfile"), _dockerfile, after=(BASE,))
-ALL = (BASE, WEB, STATIC, DATASETTE)
+ALL = (BASE, WEB, STATIC, SHELL, APTIBLE, DATASETTE)
 
 
 def ensure(recipes: Iterable[Recipe] = ALL) -> None:

@@ -1,0 +1,283 @@
+"""A private registry for tests: Debian's docker-registry with users (htpasswd), TLS by a CA of its own, and a line
+that can be cut in the middle of a transfer.
+
+It listens on the engine's bridge address and not on 127.0.0.1: an engine trusts every certificate of a loopback
+registry, and the tests are to see whether it trusts this one.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import ipaddress
+import json
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import bcrypt
+import docker
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from support.server import run
+
+CERTIFICATES = Path("/etc/docker/certs.d")
+READY_SECONDS = 20
+STOP_SECONDS = 10
+COPY_BYTES = 16 * 1024
+BCRYPT_ROUNDS = 4  # the least that there is: these passwords protect nothing
+DAY = datetime.timedelta(days=1)
+
+
+class Registry:
+    """One registry and what it keeps. `name("app", "1")` is how an engine names an image in it."""
+
+    def __init__(self, folder: Path, address: str, users: Mapping[str, str], trusted: bool = True, tls: bool = True) -> None:
+        self.folder = folder
+        self.address = address
+        self.tls = tls
+        self.line = Line(address)
+        self.host = f"{address}:{self.line.port}"
+        self.users: dict[str, str] = {}
+        self.set_users(users)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._certificates = CERTIFICATES / self.host
+        if tls:
+            self._make_certificate()
+            if trusted:
+                self._certificates.mkdir(parents=True)
+                shutil.copy(folder / "ca.crt", self._certificates)
+
+    def name(self, repository: str, tag: str = "latest") -> str:
+        """Of an image in this registry, as ``docker pull`` takes it."""
+        return f"{self.host}/{repository}:{tag}"
+
+    def set_users(self, users: Mapping[str, str]) -> None:
+        """Who may come in from now on, by password; the registry notices."""
+        self.users = dict(users)
+        lines = [
+            f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()}\n"
+            for user, password in users.items()
+        ]
+        draft = self.folder / "htpasswd.new"
+        draft.write_text("".join(lines))
+        draft.rename(self.folder / "htpasswd")
+
+    def start(self) -> None:
+        """Serve; returns when it accepts connections."""
+        with socket.create_server((self.address, 0)) as free:
+            port = free.getsockname()[1]
+        (self.folder / "config.json").write_text(json.dumps(self._settings(port)))
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                ["docker-registry", "serve", str(self.folder / "config.json")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                socket.create_connection((self.address, port), timeout=1).close()
+                break
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"the registry does not listen:\n{self.log()}") from None
+            time.sleep(0.02)
+        self.line.open(port)
+
+    def stop(self) -> None:
+        """Answer nobody any more; what it keeps stays."""
+        self.line.close()
+        if self.process:
+            self.process.terminate()
+            self.process.wait(STOP_SECONDS)
+            self.process = None
+
+    def remove(self) -> None:
+        """Stop, and no engine trusts it any more."""
+        self.stop()
+        shutil.rmtree(self._certificates, ignore_errors=True)
+
+    def put(self, repository: str, tag: str, dockerfile: str, files: Mapping[str, str | bytes] | None = None) -> str:
+        """Build an image and push it under a name of this registry; nothing of it stays on the engine.
+
+        Returns its digest (``sha256:…``).
+        """
+        name = self.name(repository, tag)
+        build(name, dockerfile, files)
+        with tempfile.TemporaryDirectory() as folder:
+            user, password = next(iter(self.users.items()), ("", ""))
+            token = base64.b64encode(f"{user}:{password}".encode()).decode()
+            (Path(folder) / "config.json").write_text(json.dumps({"auths": {self.host: {"auth": token}}}))
+            said = run(["docker", "--config", folder, "push", name]).ok()
+        run(["docker", "image", "rm", name]).ok()
+        return re.findall(r"sha256:[0-9a-f]{64}", said)[-1]
+
+    def log(self) -> str:
+        """What it said."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def requests(self) -> int:
+        """How many requests it has answered so far."""
+        return self.log().count(" HTTP/1.1\" ")
+
+    def _settings(self, port: int) -> dict[str, object]:
+        http: dict[str, object] = {"addr": f"{self.address}:{port}", "host": f"{'https' if self.tls else 'http'}://{self.host}"}
+        if self.tls:
+            http["tls"] = {"certificate": str(self.folder / "server.crt"), "key": str(self.folder / "server.key")}
+        return {
+            "version": 0.1,
+            "log": {"level": "warn"},
+            "storage": {"filesystem": {"rootdirectory": str(self.folder / "data")}},
+            "http": http,
+        } | ({"auth": {"htpasswd": {"realm": "paas-test", "path": str(self.folder / "htpasswd")}}} if self.users else {})
+
+    def _make_certificate(self) -> None:
+        """A CA (ca.crt) and a certificate of it for our address (server.crt, server.key)."""
+        ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "paas test CA")])
+        ca = _certificate(ca_name, ca_name, ca_key, ca_key, x509.BasicConstraints(ca=True, path_length=0))
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(self.address))])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.address)])
+        server = _certificate(subject, ca_name, key, ca_key, names)
+        (self.folder / "ca.crt").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+        (self.folder / "server.crt").write_bytes(server.public_bytes(serialization.Encoding.PEM))
+        (self.folder / "server.key").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+
+
+def _certificate(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    extension: x509.ExtensionType,
+) -> x509.Certificate:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - DAY)
+        .not_valid_after(now + DAY)
+        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        .sign(signer, hashes.SHA256())
+    )
+
+
+class Line:
+    """A TCP proxy with a port that stays the same: nobody answers while it is closed, and it can be cut in mid-transfer."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Bound but not listening: the port is ours, and connecting to it is refused.
+        self._held.bind((address, 0))
+        self.port: int = self._held.getsockname()[1]
+        self._listener: socket.socket | None = None
+        self._links: list[socket.socket] = []
+        self._target = 0
+        self._left: int | None = None
+        self.cut = threading.Event()
+
+    def open(self, target: int) -> None:
+        """Pass connections on to a port of the same address."""
+        self._target = target
+        self._left = None
+        self.cut.clear()
+        self._held.close()
+        self._listener = socket.create_server((self.address, self.port))
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def close(self) -> None:
+        """Refuse connections and break off those that there are."""
+        if self._listener is None:
+            return
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._listener = None
+        for link in self._links:
+            with contextlib.suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+        self._links.clear()
+        self._held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind((self.address, self.port))
+
+    def cut_after(self, size: int) -> None:
+        """Close for good once so many more bytes have come from the registry; `cut` is set then."""
+        self._left = size
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+                server = socket.create_connection((self.address, self._target))
+            except OSError:
+                return
+            self._links += [client, server]
+            threading.Thread(target=self._copy, args=(client, server, False), daemon=True).start()
+            threading.Thread(target=self._copy, args=(server, client, True), daemon=True).start()
+
+    def _copy(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(COPY_BYTES):
+                if counted and self._left is not None:
+                    self._left -= len(data)
+                    if self._left < 0:
+                        self.close()
+                        self.cut.set()
+                        return
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def bridge_address(engine: docker.DockerClient) -> str:
+    """This machine's address on the engine's default bridge."""
+    settings = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]
+    address: str = settings.get("Gateway") or str(next(ipaddress.ip_network(settings["Subnet"], strict=False).hosts()))
+    return address
+
+
+@contextlib.contextmanager
+def running_registry(address: str, users: Mapping[str, str], trusted: bool = True, tls: bool = True) -> Iterator[Registry]:
+    """A started registry; at the end nothing of it is left."""
+    with tempfile.TemporaryDirectory(prefix="paas-test-registry-", dir="/tmp") as folder:
+        registry = Registry(Path(folder), address, users, trusted, tls)
+        try:
+            registry.start()
+            yield registry
+        finally:
+            registry.remove()
+
+
+def build(tag: str, dockerfile: str, files: Mapping[str, str | bytes] | None = None) -> str:
+    """Build an image from these files and return its id."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Dockerfile").write_text(dockerfile)
+        for name, content in (files or {}).items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        run(["docker", "build", "--quiet", "--tag", tag, folder]).ok()
+    return run(["docker", "image", "inspect", "--format", "{{.Id}}", tag]).ok().strip()
