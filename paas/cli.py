@@ -39,7 +39,8 @@ MODULES = (
 INTERRUPTED = 130
 # What the parser raises for words it can't read; Typer carries its own copy of click in newer versions.
 ParseError: Any = typer.BadParameter.__base__
-GLOBAL_FLAGS = ("--quiet", "--trace", "--force")
+GLOBAL_FLAGS = ("--quiet", "--trace", "--force", "--no-wait")
+ANYWHERE_FLAGS = ("--quiet", "--trace", "--no-wait")
 FROM_PUSH = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 
 
@@ -108,7 +109,9 @@ def main(words: list[str], caller: Caller) -> int:
             console = Console(out, err)
         line = split(words)
         console.quiet = line.quiet
-        base.begin(Session(Settings.from_environment(), caller, console), line.aptible, line.environment)
+        session = Session(Settings.from_environment(), caller, console)
+        session.waits &= not line.no_wait
+        base.begin(session, line.aptible, line.environment)
         return _run(line.name, line.words, console)
     except ParseError as error:
         console.warn(_usage(error))
@@ -140,6 +143,7 @@ class CommandLine:
     name: str
     words: list[str]
     quiet: bool = False
+    no_wait: bool = False
     aptible: bool = False
     environment: str | None = None
 
@@ -148,7 +152,7 @@ def split(words: list[str]) -> CommandLine:
     """Find the command among the global flags.
 
     As in Dokku, flags before the name are global; `--app X` becomes the first word after the name; `--quiet`, `--trace`,
-    `--app` and `--environment` count wherever they stand, but for commands that pass their words on only right after
+    `--no-wait`, `--app` and `--environment` count wherever they stand, but for commands that pass their words on only right after
     the name.
     """
     rest = list(words)
@@ -170,14 +174,15 @@ def split(words: list[str]) -> CommandLine:
     line.environment = _take(rest, "--environment", raw) or _take(rest, "--env", raw)
     line.aptible = named is not None
     if not raw:
-        before += [word for word in rest if word in ("--quiet", "--trace")]
-        rest = [word for word in rest if word not in ("--quiet", "--trace")]
+        before += [word for word in rest if word in ANYWHERE_FLAGS]
+        rest = [word for word in rest if word not in ANYWHERE_FLAGS]
     unknown = [flag for flag in before if flag not in GLOBAL_FLAGS]
     if unknown:
         raise UsageError(f"No such option: {printable(unknown[0])}")
     force = ["--force"] if "--force" in before and _takes_force(line.name) else []
     line.words = [*force, *([named] if named is not None else app), *rest]
     line.quiet = "--quiet" in before
+    line.no_wait = "--no-wait" in before
     return line
 
 

@@ -12,7 +12,7 @@ from paas.errors import REFUSED
 from paas.model.names import printable
 
 HIDDEN_GROUPS = ("git-transport",)
-USAGE = "Usage: paas [--quiet|--trace|--force] COMMAND <app> [command-specific-options]"
+USAGE = "Usage: paas [--quiet|--trace|--force|--no-wait] COMMAND <app> [command-specific-options]"
 NAME_WIDTH = 24
 
 

@@ -11,15 +11,9 @@ import re
 import shlex
 
 from paas.deploy.registry import PLATFORM_KEYS
-from paas.store.repositories import Repository
 
 NAME = ".aptible.env"
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
-
-
-def wanted(repository: Repository, commit: str) -> bool:
-    """Whether a file of the commit mentions it."""
-    return repository.mentions(commit, NAME)
 
 
 def render(config: dict[str, str]) -> bytes:

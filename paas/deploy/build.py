@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import tarfile
 from dataclasses import dataclass
 
 from paas.deploy import aptible_env
+from paas.deploy.checkout import Checkout
 from paas.deploy.registry import Credentials, docker_config, registries_of
 from paas.deploy.session import Session
 from paas.deploy.source import Source, committed_image_id, obtain_image, pull_image
-from paas.engine.build import BuildRequest, Context
+from paas.engine.build import BuildRequest
 from paas.engine.build import build as build_image
 from paas.engine.containers import LABEL_APP, LABEL_ROOT
 from paas.engine.images import Image
@@ -20,14 +19,11 @@ from paas.store.apps import App
 from paas.store.repositories import Repository
 
 DOCKERFILE = "Dockerfile"
+DOCKERIGNORE = ".dockerignore"
 
 
 class NothingToBuild(PaasError):
     """The commit has no {dockerfile} at its top. Nothing was deployed. Add one, or deploy an image with git:from-image"""
-
-
-class ArchiveFailed(PaasError):
-    """git archive failed: {reason}. Nothing was deployed. Push again"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ def build_source(session: Session, app: App, source: Source, config: dict[str, s
             session.images.tag(found.id, tag)
             return Built(found, tag, base.text)
     session.console.step(f"Building {app.name} from {DOCKERFILE}")
-    _build(session, app, repository, commit, tag, dockerfile, config)
+    _build(session, app, repository, commit, config, tag)
     built = session.images.find(tag)
     if built is None:
         raise PaasError(
@@ -91,49 +87,23 @@ def bare_from(dockerfile: bytes) -> ImageRef | None:
 
 
 def _build(
-    session: Session,
-    app: App,
-    repository: Repository,
-    commit: str,
-    tag: str,
-    dockerfile: bytes,
-    config: dict[str, str],
+    session: Session, app: App, repository: Repository, commit: str, config: dict[str, str], tag: str
 ) -> None:
-    """Stream the commit's files, and .aptible.env where they ask for it, into the builder."""
-    extra, words = b"", ["archive", "--format=tar", commit]
-    if aptible_env.wanted(repository, commit):
+    """Build the commit's files, with .aptible.env beside them where they ask for it."""
+    asks = repository.mentions(commit, aptible_env.NAME)
+    checkout = Checkout(session, app)
+    folder = checkout.update(repository, commit, {aptible_env.NAME: None, DOCKERIGNORE: None})
+    if asks():
         session.console.detail(f"Adding {aptible_env.NAME} to the build context")
-        extra = tar_entry(aptible_env.NAME, aptible_env.render(config))
-        words += ["--", ".", f":(exclude,top){aptible_env.NAME}"]
-    archive = subprocess.Popen(
-        repository.command(*words),
-        cwd=repository.path,
-        env=repository.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert archive.stdout is not None and archive.stderr is not None  # noqa: S101 - both are pipes
+        extra = {aptible_env.NAME: aptible_env.render(config)}
+        ignore = repository.read(commit, DOCKERIGNORE)
+        if ignore is not None:
+            extra[DOCKERIGNORE] = ignore + f"\n!{aptible_env.NAME}\n".encode()
+        folder = checkout.update(repository, commit, extra)
     credentials = Credentials.of(config)
+    dockerfile = repository.read(commit, DOCKERFILE) or b""
     auths = credentials.auths(registries_of(dockerfile)) if credentials else {}
-    with archive, docker_config(session.settings, auths) as folder:
-        request = BuildRequest(
-            tag, {LABEL_APP: app.name, LABEL_ROOT: str(session.settings.root)}, folder, DOCKERFILE
-        )
-        try:
-            build_image(
-                session.settings, session.api, request, Context(extra, archive.stdout), session.console
-            )
-        except BaseException:
-            archive.kill()
-            raise
-        archive.stdout.close()
-        if archive.wait() not in (0, -13):  # -13: the builder did not read to the end
-            raise ArchiveFailed(reason=archive.stderr.read().decode("utf-8", "replace").strip())
-
-
-def tar_entry(name: str, data: bytes) -> bytes:
-    """One file of a tar archive, without the archive's end: more entries can follow."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = len(data), 0o600
-    padding = -len(data) % tarfile.BLOCKSIZE
-    return info.tobuf(tarfile.GNU_FORMAT) + data + b"\0" * padding
+    with docker_config(session.settings, auths) as logins:
+        labels = {LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)}
+        request = BuildRequest(folder, tag, labels, logins, DOCKERFILE)
+        build_image(session.settings, session.api, request, session.console)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from paas.deploy import release as releases
+from paas.deploy.checkout import Checkout
 from paas.deploy.hooks import lifecycle
 from paas.deploy.operation import RunningOperation, announce, operation
 from paas.deploy.pipeline import release
@@ -162,4 +163,5 @@ def destroy(session: Session, app: App) -> None:
         for tag in tags:
             session.images.untag(tag)
         session.repository(app).remove()
+        Checkout(session, app).remove()
         notify_agent(session)

@@ -23,12 +23,10 @@ class AppBusy(PaasError):
 
 
 @contextlib.contextmanager
-def operation(
-    session: Session, app: App, kind: str, words: str = "", wait: bool = True
-) -> Iterator[RunningOperation]:
+def operation(session: Session, app: App, kind: str, words: str = "") -> Iterator[RunningOperation]:
     """Hold the app's lock and record what happens in the block. `words` must not hold secrets.
 
-    Raises AppBusy when another operation has the lock and `wait` is false.
+    Raises AppBusy when another operation has the lock and the caller does not want to wait for it.
     """
     record = session.operations.start(app, kind, words, session.caller)
     console = session.console
@@ -37,7 +35,7 @@ def operation(
         lock = app_lock(session.settings, app.id)
         running = RunningOperation(session, app, record, lock)
         try:
-            _take_turn(session, app, record, lock, wait)
+            _take_turn(session, app, record, lock)
             recover(session, running.app, record.id)
             session.operations.run(record.id)
             yield running
@@ -106,11 +104,11 @@ def adopted_operation(
             session.console.log = None
 
 
-def _take_turn(session: Session, app: App, record: Operation, lock: FileLock, wait: bool) -> None:
+def _take_turn(session: Session, app: App, record: Operation, lock: FileLock) -> None:
     if lock.try_acquire():
         return
     holder = _holder(session, app, record)
-    if not wait:
+    if not session.waits:
         raise AppBusy(app=app.name, holder=holder)
     session.console.step(f"Waiting for {holder}")
     progress = session.console.progress("Waiting")

@@ -77,13 +77,11 @@ def deploy_image(
         session.repository(app).create(source.deploy_branch(session, app))
         commit = source.image_commit(session, app, ref, image, author, build_dir)
         session.console.step("Updating git repository with specified build context")
-        with commit.written() as (folder, commit_id, tree_id):
-            if not force and _unchanged(session, app, image.id, tree_id):
-                session.console.print(" !     No changes detected, skipping git commit")
-                session.console.print(
-                    " !     Call 'ps:rebuild' on app to rebuild the app from existing source"
-                )
-                return
+        if not force and _unchanged(session, app, image.id, commit.tree_id):
+            session.console.print(" !     No changes detected, skipping git commit")
+            session.console.print(" !     Call 'ps:rebuild' on app to rebuild the app from existing source")
+            return
+        with commit.written() as (folder, commit_id):
             source.push(session, app, folder, commit_id, running.lock, running.id)
         announce(session, urls(session, running.app))
 

@@ -76,7 +76,7 @@ class Rollout:
                 self._undo()
             raise
         with interrupts.shielded():
-            self._after()
+            self._after(started)
 
     def _wanted(self) -> list[tuple[ProcessType, int]]:
         wanted = []
@@ -171,7 +171,6 @@ class Rollout:
                 address, port = "127.0.0.1", state.published_port
             subject = health.Subject(container, name, address, port, host, self._abandoned)
             warnings = health.check(containers, subject, self.release, kind, self.image.health_test, service)
-            containers.restart_when_it_fails(container)
         except PaasError as error:
             raise _NotStarted(name, container, str(error.fields.get("reason", error))) from error
         return Process(container, self.app.id, self.release.number, kind, number, address, port), warnings
@@ -220,9 +219,13 @@ class Rollout:
                 if container not in known:
                     session.containers.remove(container)
 
-    def _after(self) -> None:
-        """Old processes are stopped by the agent; without one, here and now."""
+    def _after(self, started: list[Process]) -> None:
+        """New processes are kept alive from now on. Old ones are stopped by the agent; without one, here and now."""
         session = self.session
+        for process in started:
+            # If we are killed before it, the agent brings back what ends.
+            with contextlib.suppress(PaasError):
+                session.containers.restart_when_it_fails(process.container_id)
         if notify_agent(session):
             return
         try:

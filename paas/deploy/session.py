@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from paas.engine.images import Images
 
 
+NO_WAIT = "no-wait"
+
+
 class Session:
     """Settings, caller and console of a command, and its database, engine and router."""
 
@@ -33,6 +36,8 @@ class Session:
         self.settings = settings
         self.caller = caller
         self.console = console
+        # Whether an operation takes its turn behind another one of the app (--no-wait: it is refused).
+        self.waits = NO_WAIT not in caller.push_options
 
     @cached_property
     def database(self) -> Database:

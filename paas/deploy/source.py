@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dulwich.index import commit_tree
+from dulwich.object_store import BaseObjectStore, MemoryObjectStore
 from dulwich.objects import Blob, Commit, ObjectID
 from dulwich.repo import Repo
 
@@ -153,22 +154,30 @@ class ImageCommit:
     message: str
     author: Author
 
+    @property
+    def tree_id(self) -> str:
+        """The id that its tree will have; nothing is written for it."""
+        return self._add_tree(MemoryObjectStore()).decode()
+
+    def _add_tree(self, store: BaseObjectStore) -> ObjectID:
+        blobs = []
+        for path, (mode, data) in self.files.items():
+            blob = Blob.from_string(data)
+            store.add_object(blob)
+            blobs.append((os.fsencode(path), blob.id, mode))
+        return commit_tree(store, blobs)
+
     @contextlib.contextmanager
-    def written(self) -> Iterator[tuple[Path, str, str]]:
-        """Write it into a repository of its own: yields (that repository, commit id, tree id)."""
+    def written(self) -> Iterator[tuple[Path, str]]:
+        """Write it into a repository of its own: yields (that repository, commit id)."""
         folder = Path(tempfile.mkdtemp(prefix="commit-", dir=self.repository.settings.run_dir))
         try:
             draft = Repo.init_bare(str(folder))
             store = draft.object_store
             (folder / "objects/info").mkdir(exist_ok=True)
             (folder / "objects/info/alternates").write_text(f"{self.repository.path}/objects\n")
-            blobs = []
-            for path, (mode, data) in self.files.items():
-                blob = Blob.from_string(data)
-                store.add_object(blob)
-                blobs.append((os.fsencode(path), blob.id, mode))
             commit = Commit()
-            commit.tree = commit_tree(store, blobs)
+            commit.tree = self._add_tree(store)
             commit.parents = [ObjectID(self.parent.encode())] if self.parent else []
             commit.author = commit.committer = self.author.line()
             commit.author_time = commit.commit_time = int(time.time())
@@ -177,7 +186,7 @@ class ImageCommit:
             commit.message = self.message.encode()
             store.add_object(commit)
             draft.close()
-            yield folder, commit.id.decode(), commit.tree.decode()
+            yield folder, commit.id.decode()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

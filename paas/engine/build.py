@@ -1,4 +1,4 @@
-"""Building an image from a stream of files, with BuildKit where a Docker client here can, else by the classic API.
+"""Building an image from a folder, with BuildKit where a Docker client here can, else by the classic API.
 
 A ``docker`` client since 23 builds with BuildKit only through its buildx component; before that by itself. Several
 clients may be installed: the first one that can is used, and remembered until the set of clients changes.
@@ -6,14 +6,10 @@ clients may be installed: the first one that can is used, and remembered until t
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import re
-import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +25,6 @@ if TYPE_CHECKING:
 
 BUILDX_SINCE = 23
 PROBE_SECONDS = 20
-FEEDER_SECONDS = 5
-COPY_BYTES = 1024 * 1024
 # BuildKit 20.10 tells each step's digest on a line of its own, which means nothing to anybody.
 _DIGEST_LINE = re.compile(r"#\d+ sha256:[0-9a-f]{64}")
 _ERROR_MARK = re.compile(r"^(#\d+ )?ERROR: ")
@@ -43,51 +37,32 @@ class BuildFailed(PaasError):
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build: `tag` the name that the image gets, `docker_config` the folder with the logins of this build,
-    `dockerfile` its path in the context."""
+    """What to build: the files in `folder`; `tag` the name that the image gets, `docker_config` the folder with the
+    logins of this build, `dockerfile` its path in `folder`."""
 
+    folder: Path
     tag: str
     labels: dict[str, str]
     docker_config: Path
     dockerfile: str = "Dockerfile"
 
 
-class Context(io.RawIOBase):
-    """A tar archive that comes in two parts: entries of ours, then a stream with the rest and the end."""
-
-    def __init__(self, entries: bytes, stream: IO[bytes]) -> None:
-        self._entries = entries
-        self._stream = stream
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes, empty at the end."""
-        if self._entries:
-            size = len(self._entries) if size < 0 else size
-            part, self._entries = self._entries[:size], self._entries[size:]
-            return part
-        return self._stream.read(size)
-
-    def readable(self) -> bool:
-        return True
-
-
 def build_arguments(client: str, request: BuildRequest) -> list[str]:
-    """The argument list of a BuildKit build whose context comes on standard input."""
-    words = [client, "build", "--progress=plain", "--file", request.dockerfile, "--tag", request.tag]
+    """The argument list of a BuildKit build of a folder."""
+    dockerfile = str(request.folder / request.dockerfile)
+    words = [client, "build", "--progress=plain", "--file", dockerfile, "--tag", request.tag]
     for name, value in sorted(request.labels.items()):
         words += ["--label", f"{name}={value}"]
-    return [*words, "-"]
+    return [*words, str(request.folder)]
 
 
-def build(
-    settings: Settings, api: APIClient, request: BuildRequest, context: Context, console: Console
-) -> None:
-    """Build from a tar stream and tag the result. Raises BuildFailed, DiskFull, EngineUnavailable."""
+def build(settings: Settings, api: APIClient, request: BuildRequest, console: Console) -> None:
+    """Build a folder and tag the result. Raises BuildFailed, DiskFull, EngineUnavailable."""
     client = buildkit_client(settings)
     if client:
-        _build_with_client(settings, client, request, context, console)
+        _build_with_client(settings, client, request, console)
     else:
-        _build_with_api(api, request, context, console)
+        _build_with_api(api, request, console)
 
 
 def buildkit_client(settings: Settings) -> str | None:
@@ -146,21 +121,17 @@ def client_environment(settings: Settings, config: Path) -> dict[str, str]:
     }
 
 
-def _build_with_client(
-    settings: Settings, client: str, request: BuildRequest, context: Context, console: Console
-) -> None:
+def _build_with_client(settings: Settings, client: str, request: BuildRequest, console: Console) -> None:
     # With the command process gone (kill -9) nobody would want the build any more: the kernel ends it.
     words = ["setpriv", "--pdeathsig", "KILL", *build_arguments(client, request)]
     process = subprocess.Popen(
         words,
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=client_environment(settings, request.docker_config),
         start_new_session=True,
     )
-    feeder = threading.Thread(target=_feed, args=(context, process.stdin), daemon=True)
-    feeder.start()
     tail: list[str] = []
     try:
         for line in _clean_lines(process.stdout or ()):
@@ -174,7 +145,6 @@ def _build_with_client(
     finally:
         if process.stdout:
             process.stdout.close()
-        feeder.join(FEEDER_SECONDS)
     if code:
         reason = next((line for line in reversed(tail) if "ERROR" in line or "rror" in line), "")
         if "no space left on device" in reason:
@@ -182,22 +152,14 @@ def _build_with_client(
         raise BuildFailed(reason=_short(reason) or f"the builder ended with code {code}")
 
 
-def _feed(context: Context, target: IO[bytes] | None) -> None:
-    assert target is not None  # noqa: S101 - a pipe
-    # A builder that has failed reads no further.
-    with contextlib.suppress(BrokenPipeError), target:
-        shutil.copyfileobj(context, target, COPY_BYTES)
-
-
-def _build_with_api(api: APIClient, request: BuildRequest, context: Context, console: Console) -> None:
+def _build_with_api(api: APIClient, request: BuildRequest, console: Console) -> None:
     from docker.auth import load_config
 
     with engine_errors():
         api._auth_configs = load_config(str(request.docker_config / "config.json"))  # type: ignore[attr-defined]
         with patience(api):
             events = api.build(
-                fileobj=context,  # type: ignore[arg-type]
-                custom_context=True,
+                path=str(request.folder),
                 dockerfile=request.dockerfile,
                 tag=request.tag,
                 labels=request.labels,

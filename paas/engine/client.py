@@ -17,6 +17,9 @@ DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 ANSWER_SECONDS = 60
 POOL_SIZE = 16
 
+# By address, for the life of this process: its threads connect too.
+_versions: dict[str, str] = {}
+
 
 class DiskFull(PaasError):
     """The engine's disk is full: {reason}. Nothing was changed. Make room (docker system df shows what takes it), then send the command again"""
@@ -28,13 +31,27 @@ def connect(docker_host: str | None) -> APIClient:
 
     address = docker_host or DEFAULT_ADDRESS
     with engine_errors(address):
+        if address not in _versions:
+            with contextlib.closing(docker.APIClient(base_url=address, timeout=ANSWER_SECONDS)) as probe:
+                _versions[address] = _api_version(probe)
         return docker.APIClient(
             base_url=address,
-            version="auto",
+            version=_versions[address],
             timeout=ANSWER_SECONDS,
             num_pools=POOL_SIZE,
             max_pool_size=POOL_SIZE,
         )
+
+
+def _api_version(probe: APIClient) -> str:
+    """The newest API that both sides speak. A ping tells it in half a millisecond, where the library's own way,
+    asking for the version, costs six."""
+    from docker.constants import DEFAULT_DOCKER_API_VERSION
+
+    answer = probe.get(f"{probe.base_url}/_ping", timeout=ANSWER_SECONDS)
+    answer.raise_for_status()
+    versions = (answer.headers.get("Api-Version", ""), DEFAULT_DOCKER_API_VERSION)
+    return min((item for item in versions if item), key=lambda item: [int(part) for part in item.split(".")])
 
 
 @contextlib.contextmanager

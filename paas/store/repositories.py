@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -154,13 +155,29 @@ class Repository:
     def has_submodules(self, commit: str) -> bool:
         return self.read(commit, ".gitmodules") is not None
 
-    def mentions(self, commit: str, text: str) -> bool:
-        """Whether a file of the commit holds `text`."""
+    def mentions(self, commit: str, text: str) -> Callable[[], bool]:
+        """Begin to look whether a file of the commit holds `text`; the function that comes back waits for the answer."""
         words = self.command("grep", "--quiet", "--fixed-strings", "-e", text, commit)
-        result = subprocess.run(
-            words, cwd=self.path, env=self.environment(), capture_output=True, check=False
+        search = subprocess.Popen(
+            words,
+            cwd=self.path,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        return result.returncode == 0
+        return lambda: search.wait() == 0
+
+    def check_out(self, commit: str, tree: Path, index: Path, umask: int) -> None:
+        """Make `tree` hold the files of a commit; `index` remembers them, so that next time only what differs is
+        written. Raises GitFailed."""
+        words = self.command(f"--work-tree={tree}", "read-tree", "--reset", "-u", commit)
+        environment = self.environment() | {"GIT_INDEX_FILE": str(index)}
+        result = subprocess.run(
+            words, cwd=self.path, env=environment, capture_output=True, umask=umask, check=False
+        )
+        if result.returncode:
+            raise GitFailed(verb="read-tree", reason=_last_line(result))
 
     def message(self, commit: str) -> str:
         item = self.objects[ObjectID(commit.encode())]
@@ -205,6 +222,10 @@ class Repository:
             self.command(*words), cwd=self.path, env=self.environment(), capture_output=True, check=False
         )
         if check and result.returncode:
-            reason = result.stderr.decode("utf-8", "replace").strip() or f"exit {result.returncode}"
-            raise GitFailed(verb=words[0], reason=reason.splitlines()[-1])
+            raise GitFailed(verb=words[0], reason=_last_line(result))
         return result.stdout
+
+
+def _last_line(result: subprocess.CompletedProcess[bytes]) -> str:
+    reason = result.stderr.decode("utf-8", "replace").strip() or f"exit {result.returncode}"
+    return reason.splitlines()[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from paas.deploy.build import NothingToBuild, build_source
 from paas.deploy.session import Session
 from paas.deploy.source import Source
 from paas.engine import build as module
-from paas.engine.build import BuildFailed, BuildRequest, Context, buildkit_client
+from paas.engine.build import BuildFailed, BuildRequest, buildkit_client
 from paas.engine.images import Images
 from paas.errors import EngineFailed, PaasError
 from paas.model.names import AppName
@@ -34,19 +33,22 @@ def build_by(
     settings: Settings,
     api: APIClient,
     console: Console,
-    tar_of: Callable[[dict[str, bytes]], bytes],
     tmp_path: Path,
 ) -> Build:
     """`build_by("name:tag", "FROM …", file=b"…")`, each way in turn."""
 
     def run(tag: str, dockerfile: str, **files: bytes) -> None:
-        context = Context(b"", io.BytesIO(tar_of({"Dockerfile": dockerfile.encode()} | files)))
-        (tmp_path / "config.json").write_text("{}")
-        what = BuildRequest(tag, {"paas.root": str(settings.root), "paas.app": "a b=c"}, tmp_path)
+        folder, logins = tmp_path / "folder", tmp_path / "logins"
+        for path in (folder, logins):
+            path.mkdir(exist_ok=True)
+        (logins / "config.json").write_text("{}")
+        for name, data in ({"Dockerfile": dockerfile.encode()} | files).items():
+            (folder / name).write_bytes(data)
+        what = BuildRequest(folder, tag, {"paas.root": str(settings.root), "paas.app": "a b=c"}, logins)
         if request.param == "api":
-            module._build_with_api(api, what, context, console)
+            module._build_with_api(api, what, console)
         else:
-            module._build_with_client(settings, str(CLIENT), what, context, console)
+            module._build_with_client(settings, str(CLIENT), what, console)
 
     return run
 

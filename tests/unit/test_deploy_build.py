@@ -37,8 +37,8 @@ def test_any_other_dockerfile_is_built(text: bytes) -> None:
 
 
 def test_the_builder_gets_one_word_for_each_thing() -> None:
-    request = BuildRequest("paas-0/a:1", {"paas.root": "/a b", "paas.app": "x; reboot"}, Path("config"))
+    request = BuildRequest(Path("/tree"), "paas-0/a:1", {"paas.root": "/a b", "paas.app": "x; reboot"}, Path("config"))
     assert build_arguments("/usr/bin/docker", request) == [
-        "/usr/bin/docker", "build", "--progress=plain", "--file", "Dockerfile", "--tag", "paas-0/a:1",
-        "--label", "paas.app=x; reboot", "--label", "paas.root=/a b", "-",
+        "/usr/bin/docker", "build", "--progress=plain", "--file", "/tree/Dockerfile", "--tag", "paas-0/a:1",
+        "--label", "paas.app=x; reboot", "--label", "paas.root=/a b", "/tree",
     ]  # fmt: skip

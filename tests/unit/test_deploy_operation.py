@@ -144,7 +144,8 @@ def holder(session: Session, app: App) -> Iterator[Operation]:
 
 
 def test_a_busy_app_is_refused_with_who_changes_it(session: Session, app: App, holder: Operation) -> None:
-    with pytest.raises(AppBusy) as caught, operation(session, app, "x", wait=False):
+    session.waits = False
+    with pytest.raises(AppBusy) as caught, operation(session, app, "x"):
         pass
     assert str(caught.value).startswith(f"a is being changed by operation #{holder.id} (git-push by admin, running for ")
     assert latest(session).status == "failed" and session.operations.get(holder.id).status == "running"

@@ -40,7 +40,7 @@ def commit_of(session: Session, app: App, author: Author, build_dir: Path | None
 
 
 def show(commit: ImageCommit, *words: str) -> bytes:
-    with commit.written() as (folder, commit_id, _):
+    with commit.written() as (folder, commit_id):
         return subprocess.run(
             ["git", *words, commit_id], cwd=folder, capture_output=True, check=True, env={"PATH": "/usr/bin:/bin"}
         ).stdout
@@ -80,7 +80,7 @@ def test_the_commit_is_one_that_git_reads(session: Session, app: App) -> None:
 
 def test_the_deploy_branchs_commit_is_the_parent(session: Session, app: App) -> None:
     repository = session.repository(app)
-    with commit_of(session, app, Author()).written() as (folder, first, _):
+    with commit_of(session, app, Author()).written() as (folder, first):
         repository.git("fetch", "--quiet", str(folder), f"{first}:refs/heads/master")
     commit = commit_of(session, app, Author())
     assert commit.parent == first
@@ -90,8 +90,9 @@ def test_the_deploy_branchs_commit_is_the_parent(session: Session, app: App) -> 
 def test_the_same_files_have_the_same_tree(session: Session, app: App) -> None:
     trees = set()
     for author in (Author(), Author("Other", "o@x")):
-        with commit_of(session, app, author).written() as (_, _, tree):
-            trees.add(tree)
+        commit = commit_of(session, app, author)
+        trees.add(commit.tree_id)
+        assert show(commit, "log", "--format=%T").decode().strip() == commit.tree_id
     assert len(trees) == 1
 
 
