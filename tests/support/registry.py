@@ -42,7 +42,9 @@ DAY = datetime.timedelta(days=1)
 class Registry:
     """One registry and what it keeps. `name("app", "1")` is how an engine names an image in it."""
 
-    def __init__(self, folder: Path, address: str, users: Mapping[str, str], trusted: bool = True, tls: bool = True) -> None:
+    def __init__(
+        self, folder: Path, address: str, users: Mapping[str, str], trusted: bool = True, tls: bool = True
+    ) -> None:
         self.folder = folder
         self.address = address
         self.tls = tls
@@ -109,7 +111,9 @@ class Registry:
         self.stop()
         shutil.rmtree(self._certificates, ignore_errors=True)
 
-    def put(self, repository: str, tag: str, dockerfile: str, files: Mapping[str, str | bytes] | None = None) -> str:
+    def put(
+        self, repository: str, tag: str, dockerfile: str, files: Mapping[str, str | bytes] | None = None
+    ) -> str:
         """Build an image and push it under a name of this registry; nothing of it stays on the engine.
 
         Returns its digest (``sha256:…``).
@@ -130,18 +134,28 @@ class Registry:
 
     def requests(self) -> int:
         """How many requests it has answered so far."""
-        return self.log().count(" HTTP/1.1\" ")
+        return self.log().count(' HTTP/1.1" ')
 
     def _settings(self, port: int) -> dict[str, object]:
-        http: dict[str, object] = {"addr": f"{self.address}:{port}", "host": f"{'https' if self.tls else 'http'}://{self.host}"}
+        http: dict[str, object] = {
+            "addr": f"{self.address}:{port}",
+            "host": f"{'https' if self.tls else 'http'}://{self.host}",
+        }
         if self.tls:
-            http["tls"] = {"certificate": str(self.folder / "server.crt"), "key": str(self.folder / "server.key")}
+            http["tls"] = {
+                "certificate": str(self.folder / "server.crt"),
+                "key": str(self.folder / "server.key"),
+            }
         return {
             "version": 0.1,
             "log": {"level": "warn"},
             "storage": {"filesystem": {"rootdirectory": str(self.folder / "data")}},
             "http": http,
-        } | ({"auth": {"htpasswd": {"realm": "paas-test", "path": str(self.folder / "htpasswd")}}} if self.users else {})
+        } | (
+            {"auth": {"htpasswd": {"realm": "paas-test", "path": str(self.folder / "htpasswd")}}}
+            if self.users
+            else {}
+        )
 
     def _make_certificate(self) -> None:
         """A CA (ca.crt) and a certificate of it for our address (server.crt, server.key)."""
@@ -255,12 +269,16 @@ class Line:
 def bridge_address(engine: docker.DockerClient) -> str:
     """This machine's address on the engine's default bridge."""
     settings = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]
-    address: str = settings.get("Gateway") or str(next(ipaddress.ip_network(settings["Subnet"], strict=False).hosts()))
+    address: str = settings.get("Gateway") or str(
+        next(ipaddress.ip_network(settings["Subnet"], strict=False).hosts())
+    )
     return address
 
 
 @contextlib.contextmanager
-def running_registry(address: str, users: Mapping[str, str], trusted: bool = True, tls: bool = True) -> Iterator[Registry]:
+def running_registry(
+    address: str, users: Mapping[str, str], trusted: bool = True, tls: bool = True
+) -> Iterator[Registry]:
     """A started registry; at the end nothing of it is left."""
     with tempfile.TemporaryDirectory(prefix="paas-test-registry-", dir="/tmp") as folder:
         registry = Registry(Path(folder), address, users, trusted, tls)

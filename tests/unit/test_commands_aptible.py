@@ -60,7 +60,7 @@ def deployed(session: Session, processes: dict[str, str | None], implicit: bool 
     operation = session.operations.start(app, "deploy", "", session.caller)
     plan = Plan("Deploy", engine_image(), "tag", "image", None, {}, manifest)
     record = release.create(session, app, plan, operation.id, session.releases.next_number(app))
-    session.releases.commit(app, record, [], {kind: 1 for kind in manifest.processes}, {}, [])
+    session.releases.commit(app, record, [], dict.fromkeys(manifest.processes, 1), {}, [])
     session.operations.finish(operation.id, "succeeded")
 
 
@@ -97,7 +97,14 @@ def test_image_becomes_the_stored_one(deploys: Deploys) -> None:
 
 
 def test_username_and_password_are_kept_and_the_email_is_not(deploys: Deploys) -> None:
-    words = ("--docker-image", "x", "--private-registry-username", "u", "--private-registry-password", PASSWORD)
+    words = (
+        "--docker-image",
+        "x",
+        "--private-registry-username",
+        "u",
+        "--private-registry-password",
+        PASSWORD,
+    )
     assert deploys(*words, "--private-registry-email", "a@b.c") == DONE
     assert deploys.last.config == {
         "APTIBLE_DOCKER_IMAGE": "x",
@@ -165,7 +172,13 @@ def test_option_and_variable_have_to_agree(deploys: Deploys, option: str, variab
 
 def test_nothing_to_deploy(deploys: Deploys) -> None:
     nothing = refused("You need to deploy either from git or a Docker image")
-    for words in ((), ("FOO=1",), ("--docker-image", ""), ("--git-commitish", ""), ("--container-count", "2")):
+    for words in (
+        (),
+        ("FOO=1",),
+        ("--docker-image", ""),
+        ("--git-commitish", ""),
+        ("--container-count", "2"),
+    ):
         assert deploys(*words) == nothing, words
     assert deploys.command("config", "--app", "app") == Said(0, "", "")
 
@@ -210,7 +223,9 @@ def test_unset_ignores_what_follows_the_name(deploys: Deploys) -> None:
 
 
 def test_config_as_a_shell_reads_it(deploys: Deploys) -> None:
-    deploys.command("config:set", "--app", "app", "QUX=two words", "EMPTY=", "URL=http://a/b?c=1&d", "LINES=a\nb")
+    deploys.command(
+        "config:set", "--app", "app", "QUX=two words", "EMPTY=", "URL=http://a/b?c=1&d", "LINES=a\nb"
+    )
     assert deploys.command("config", "--app", "app").out == (
         "LINES=a'\n'b\nQUX=two\\ words\nURL=http://a/b\\?c\\=1\\&d\n"
     )
@@ -278,13 +293,18 @@ def test_a_password_without_a_username(deploys: Deploys) -> None:
 
 def test_empty_credentials_unset_the_stored_ones(deploys: Deploys) -> None:
     deploys.command(
-        "config:set", "app", "APTIBLE_PRIVATE_REGISTRY_USERNAME=u", f"APTIBLE_PRIVATE_REGISTRY_PASSWORD={PASSWORD}"
+        "config:set",
+        "app",
+        "APTIBLE_PRIVATE_REGISTRY_USERNAME=u",
+        f"APTIBLE_PRIVATE_REGISTRY_PASSWORD={PASSWORD}",
     )
     empty = ("--private-registry-username", "", "--private-registry-password", "")
     assert deploys("--docker-image", "x", *empty) == DONE
     assert deploys.last.config == {"APTIBLE_DOCKER_IMAGE": "x"}
     # Also by the variables, as the seed says it.
-    deploys.command("config:set", "app", "APTIBLE_PRIVATE_REGISTRY_USERNAME=", "APTIBLE_PRIVATE_REGISTRY_PASSWORD=")
+    deploys.command(
+        "config:set", "app", "APTIBLE_PRIVATE_REGISTRY_USERNAME=", "APTIBLE_PRIVATE_REGISTRY_PASSWORD="
+    )
     assert deploys.command("config:keys", "app").out == ""
 
 
@@ -297,11 +317,20 @@ def test_a_password_from_standard_input(deploys: Deploys, sent: str) -> None:
 
 def test_no_password_on_standard_input(deploys: Deploys) -> None:
     words = ("--docker-image", "x", "--private-registry-username", "u", "--private-registry-password", "-")
-    assert deploys(*words).err.startswith(" !     The private registry's username is set without its password.")
+    assert deploys(*words).err.startswith(
+        " !     The private registry's username is set without its password."
+    )
 
 
 def test_the_record_has_no_values(deploys: Deploys) -> None:
-    words = ("--docker-image", "x", "--private-registry-username", "u", "--private-registry-password", PASSWORD)
+    words = (
+        "--docker-image",
+        "x",
+        "--private-registry-username",
+        "u",
+        "--private-registry-password",
+        PASSWORD,
+    )
     deploys(*words, "KEY=hidden-value")
     deploys("--docker-image", "x")
     deploys("APTIBLE_DOCKER_IMAGE=x")
@@ -346,7 +375,9 @@ def test_apps_of_an_environment(deploys: Deploys) -> None:
 
 def test_commands_of_an_app_that_was_never_deployed(deploys: Deploys) -> None:
     command = deploys.command
-    unknown = refused("Service with type web does not exist for app app. Valid types: NONE (deploy the app first).")
+    unknown = refused(
+        "Service with type web does not exist for app app. Valid types: NONE (deploy the app first)."
+    )
     assert command("apps:scale", "web", "--app", "app", "--container-count", "1") == unknown
     assert command("services:settings", "web", "--app", "app", "--stop-timeout", "10") == unknown
     assert command("services", "--app", "app") == Said(0, "", "")
@@ -374,7 +405,9 @@ def test_services_of_a_procfile(app: Session) -> None:
     found = app.apps.get("app")
     assert service_names(found) == ["web", "worker"]
     assert service_kind(found, "worker") == "worker"
-    with pytest.raises(Exception, match="^Service with type cmd does not exist for app app. Valid types: web, worker.$"):
+    with pytest.raises(
+        Exception, match=r"^Service with type cmd does not exist for app app. Valid types: web, worker\.$"
+    ):
         service_kind(found, "cmd")
 
 
@@ -384,14 +417,19 @@ def test_without_a_procfile_cmd_and_web_are_one(app: Session) -> None:
     found = app.apps.get("app")
     assert service_names(found) == ["cmd"]
     assert service_kind(found, "cmd") == service_kind(found, "web") == WEB
-    with pytest.raises(Exception, match="^Service with type worker does not exist for app app. Valid types: cmd.$"):
+    with pytest.raises(
+        Exception, match=r"^Service with type worker does not exist for app app. Valid types: cmd\.$"
+    ):
         service_kind(found, "worker")
 
 
 def test_settings_of_a_service(app: Session, paas_command: Commands) -> None:
     deployed(app, {"web": "serve", "worker": "work"})
     words = ("services:settings", "worker", "--app", "app")
-    assert paas_command(*words, "--force-zero-downtime", "--simple-health-check", "--stop-timeout", "900").code == 0
+    assert (
+        paas_command(*words, "--force-zero-downtime", "--simple-health-check", "--stop-timeout", "900").code
+        == 0
+    )
     assert "Stop Timeout: 900\nForce Zero Downtime: True\n" in paas_command("services", "--app", "app").out
     assert paas_command(*words, "--no-force-zero-downtime").code == 0
     assert "Stop Timeout: 900\nForce Zero Downtime: False\n" in paas_command("services", "--app", "app").out
