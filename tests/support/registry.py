@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import bcrypt
@@ -105,10 +105,12 @@ class Registry:
             self.process.terminate()
             self.process.wait(STOP_SECONDS)
             self.process = None
+        self.line.settle()
 
     def remove(self) -> None:
         """Stop, and no engine trusts it any more."""
         self.stop()
+        self.line.release()
         shutil.rmtree(self._certificates, ignore_errors=True)
 
     def put(
@@ -200,58 +202,79 @@ class Line:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Bound but not listening: the port is ours, and connecting to it is refused.
-        self._held.bind((address, 0))
+        self.cut = threading.Event()
+        self._held = self._hold(0)
         self.port: int = self._held.getsockname()[1]
-        self._listener: socket.socket | None = None
-        self._links: list[socket.socket] = []
         self._target = 0
         self._left: int | None = None
-        self.cut = threading.Event()
+        self._listener: socket.socket | None = None
+        self._ends: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+
+    def _hold(self, port: int) -> socket.socket:
+        """Bound but not listening: the port is ours, and connecting to it is refused."""
+        held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((self.address, port))
+        return held
 
     def open(self, target: int) -> None:
         """Pass connections on to a port of the same address."""
-        self._target = target
-        self._left = None
+        self._target, self._left = target, None
         self.cut.clear()
         self._held.close()
         self._listener = socket.create_server((self.address, self.port))
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        self._begin(self._accept, self._listener)
 
     def close(self) -> None:
         """Refuse connections and break off those that there are."""
         if self._listener is None:
             return
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._listener = None
-        for link in self._links:
+        for end in (self._listener, *self._ends):
             with contextlib.suppress(OSError):
-                link.shutdown(socket.SHUT_RDWR)
-        self._links.clear()
-        self._held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._held.bind((self.address, self.port))
+                end.shutdown(socket.SHUT_RDWR)
+        self._listener = None
+
+    def settle(self) -> None:
+        """After `close`: hold the port until `open` or `release`."""
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        if self._held.fileno() < 0:
+            self._held = self._hold(self.port)
+
+    def release(self) -> None:
+        """Give the port back."""
+        self._held.close()
 
     def cut_after(self, size: int) -> None:
         """Close for good once so many more bytes have come from the registry; `cut` is set then."""
         self._left = size
 
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-                server = socket.create_connection((self.address, self._target))
-            except OSError:
-                return
-            self._links += [client, server]
-            threading.Thread(target=self._copy, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._copy, args=(server, client, True), daemon=True).start()
+    def _begin(self, function: Callable[..., None], *words: object) -> None:
+        thread = threading.Thread(target=function, args=words, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
-    def _copy(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+    def _accept(self, listener: socket.socket) -> None:
+        with listener, contextlib.suppress(OSError):
+            while True:
+                self._begin(self._link, listener.accept()[0])
+
+    def _link(self, client: socket.socket) -> None:
+        with (
+            client,
+            contextlib.suppress(OSError),
+            socket.create_connection((self.address, self._target)) as server,
+        ):
+            self._ends |= {client, server}
+            there = threading.Thread(target=self._copy, args=(client, server), daemon=True)
+            there.start()
+            self._copy(server, client, counted=True)
+            there.join()
+            self._ends -= {client, server}
+
+    def _copy(self, source: socket.socket, target: socket.socket, counted: bool = False) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(COPY_BYTES):
                 if counted and self._left is not None:
@@ -259,7 +282,7 @@ class Line:
                     if self._left < 0:
                         self.close()
                         self.cut.set()
-                        return
+                        break
                 target.sendall(data)
         for end in (source, target):
             with contextlib.suppress(OSError):
