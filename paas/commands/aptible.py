@@ -104,7 +104,7 @@ def deploy(
         commitish=commitish or None,
         detach=detach,
         variables=variables,
-        services=NewServices(_count(count) if count else 1, parse_size(size) if size else None),
+        services=NewServices(_count(count) if count else None, 1, parse_size(size) if size else None),
     )
     direct.run(session(), found, request)
 

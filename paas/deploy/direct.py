@@ -45,7 +45,7 @@ class DeployRequest:
     commitish: str | None = None
     detach: bool = False
     variables: dict[str, str] = field(default_factory=dict)
-    services: NewServices = field(default_factory=lambda: NewServices(count=1))
+    services: NewServices = field(default_factory=lambda: NewServices(usual=1))
 
     def __repr__(self) -> str:
         return f"DeployRequest({self.docker_image!r}, …)"

@@ -38,9 +38,11 @@ class ImageNotInArchive(PaasError):
 
 @dataclass(frozen=True)
 class NewServices:
-    """How many processes of a type, and with how much memory (MB, None: no limit), a deploy that brings it starts."""
+    """How a deploy starts the types that it brings: `count` processes if that was asked for, else `usual`; each with
+    `memory_mb` (None: no limit)."""
 
-    count: int = 0
+    count: int | None = None
+    usual: int = 0
     memory_mb: int | None = None
 
 
@@ -158,7 +160,7 @@ def deploy_commit(session: Session, running: RunningOperation, commit: str) -> N
 
 def _new_services(image: str | None) -> NewServices:
     """An app with an image set is Aptible's kind: the services that its Procfile brings start, once each."""
-    return NewServices(count=1 if image else 0)
+    return NewServices(usual=1 if image else 0)
 
 
 def rebuild(session: Session, app: App, kind: str = "ps:rebuild") -> None:
@@ -214,7 +216,7 @@ def release(
     """The steps from the release's row to the commit; on any failure the row says failed."""
     session.console.step(f"Releasing {app.name}...")
     new_services = new_services or NewServices()
-    formation, new = sync_formation(session, app, plan.manifest, new_services.count)
+    formation, new = sync_formation(session, app, plan.manifest, new_services)
     record = releases.create(session, app, plan, running.id, number)
     try:
         if before:
@@ -242,20 +244,20 @@ def _forget_image(session: Session, tag: str) -> None:
 
 
 def sync_formation(
-    session: Session, app: App, manifest: Manifest, new_count: int = 0
+    session: Session, app: App, manifest: Manifest, services: NewServices
 ) -> tuple[Formation, list[ProcessType]]:
-    """The app's counts for a manifest, and the types that are new in it.
+    """The app's counts for a manifest, and the types that are new in it; of an app that was never deployed all are.
 
-    As in Dokku new types start at 0 and web at 1; Aptible's deploy gives `new_count` to all. Types that have gone
-    and have no processes are forgotten.
+    As in Dokku new types start at 0 and web at 1, unless `services` says otherwise. Types that have gone and have no
+    processes are forgotten.
     """
     stored = session.apps.formation(app)
     new = [kind for kind in manifest.processes if kind not in stored or not app.deployed]
     formation = {kind: count for kind, count in stored.items() if count or kind in manifest.processes}
-    if not app.deployed and new_count:
+    if not app.deployed and services.usual:
         formation = {kind: count for kind, count in formation.items() if kind in manifest.processes}
     for kind in manifest.processes:
-        formation.setdefault(kind, 0)
-        if kind in new and new_count:
-            formation[kind] = new_count
+        formation.setdefault(kind, services.usual)
+        if kind in new and services.count is not None:
+            formation[kind] = services.count
     return dict(sorted(formation.items())), new

@@ -10,11 +10,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime
+import http.client
 import ipaddress
+import itertools
 import json
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -36,6 +39,7 @@ READY_SECONDS = 20
 STOP_SECONDS = 10
 COPY_BYTES = 16 * 1024
 BCRYPT_ROUNDS = 4  # the least that there is: these passwords protect nothing
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DAY = datetime.timedelta(days=1)
 
 
@@ -52,6 +56,7 @@ class Registry:
         self.host = f"{address}:{self.line.port}"
         self.users: dict[str, str] = {}
         self.set_users(users)
+        self._drafts = itertools.count()
         self.process: subprocess.Popen[bytes] | None = None
         self._certificates = CERTIFICATES / self.host
         if tls:
@@ -116,19 +121,42 @@ class Registry:
     def put(
         self, repository: str, tag: str, dockerfile: str, files: Mapping[str, str | bytes] | None = None
     ) -> str:
-        """Build an image and push it under a name of this registry; nothing of it stays on the engine.
+        """Build an image and put it here under a name, as another machine would: the engine keeps no name of it.
 
         Returns its digest (``sha256:…``).
         """
-        name = self.name(repository, tag)
-        build(name, dockerfile, files)
+        # The engine may know the image's own name already, for the one that was here before.
+        draft = self.name(repository, f"draft-{next(self._drafts)}")
+        build(draft, dockerfile, files)
         with tempfile.TemporaryDirectory() as folder:
-            user, password = next(iter(self.users.items()), ("", ""))
-            token = base64.b64encode(f"{user}:{password}".encode()).decode()
-            (Path(folder) / "config.json").write_text(json.dumps({"auths": {self.host: {"auth": token}}}))
-            said = run(["docker", "--config", folder, "push", name]).ok()
-        run(["docker", "image", "rm", name]).ok()
-        return re.findall(r"sha256:[0-9a-f]{64}", said)[-1]
+            (Path(folder) / "config.json").write_text(
+                json.dumps({"auths": {self.host: {"auth": self._token()}}})
+            )
+            said = run(["docker", "--config", folder, "push", draft]).ok()
+        run(["docker", "image", "rm", draft]).ok()
+        digest = re.findall(r"sha256:[0-9a-f]{64}", said)[-1]
+        manifest = self._request("GET", f"{repository}/manifests/{digest}")
+        self._request("PUT", f"{repository}/manifests/{tag}", manifest)
+        return digest
+
+    def _token(self) -> str:
+        user, password = next(iter(self.users.items()), ("", ""))
+        return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """Ask the registry itself."""
+        headers = {"Authorization": f"Basic {self._token()}", "Accept": MANIFEST, "Content-Type": MANIFEST}
+        if self.tls:
+            context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
+            connection = http.client.HTTPSConnection(self.host, context=context)
+        else:
+            connection = http.client.HTTPConnection(self.host)
+        with contextlib.closing(connection):
+            connection.request(method, f"/v2/{path}", body, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+            assert answer.status < 300, data
+            return data
 
     def log(self) -> str:
         """What it said."""
@@ -139,12 +167,12 @@ class Registry:
         return self.log().count(' HTTP/1.1" ')
 
     def _settings(self, port: int) -> dict[str, object]:
-        http: dict[str, object] = {
+        listen: dict[str, object] = {
             "addr": f"{self.address}:{port}",
             "host": f"{'https' if self.tls else 'http'}://{self.host}",
         }
         if self.tls:
-            http["tls"] = {
+            listen["tls"] = {
                 "certificate": str(self.folder / "server.crt"),
                 "key": str(self.folder / "server.key"),
             }
@@ -152,7 +180,7 @@ class Registry:
             "version": 0.1,
             "log": {"level": "warn"},
             "storage": {"filesystem": {"rootdirectory": str(self.folder / "data")}},
-            "http": http,
+            "http": listen,
         } | (
             {"auth": {"htpasswd": {"realm": "paas-test", "path": str(self.folder / "htpasswd")}}}
             if self.users

@@ -186,9 +186,11 @@ def test_nothing_to_deploy(deploys: Deploys) -> None:
 def test_counts_sizes_and_profiles(deploys: Deploys) -> None:
     sizes = ("--container-count", "2", "--container-size", "1024", "--container-profile", "m5")
     assert deploys("--docker-image", "x", *sizes) == DONE
-    assert deploys.last.new_services == NewServices(2, 1024)
+    assert deploys.last.new_services == NewServices(2, 1, 1024)
     assert deploys("--docker-image", "x") == DONE
-    assert deploys.last.new_services == NewServices(1, None)
+    assert deploys.last.new_services == NewServices(None, 1, None)
+    assert deploys("--docker-image", "x", "--container-count", "0") == DONE
+    assert deploys.last.new_services == NewServices(0, 1, None)
 
 
 @pytest.mark.parametrize("given", ["-1", "1.5", "many", "1001", "²", "1e3"])
