@@ -103,7 +103,11 @@ def _build(
     credentials = Credentials.of(config)
     dockerfile = repository.read(commit, DOCKERFILE) or b""
     auths = credentials.auths(registries_of(dockerfile)) if credentials else {}
-    with docker_config(session.settings, auths) as logins:
-        labels = {LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)}
-        request = BuildRequest(folder, tag, labels, logins, DOCKERFILE)
-        build_image(session.settings, session.api, request, session.console)
+    try:
+        with docker_config(session.settings, auths) as logins:
+            labels = {LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)}
+            request = BuildRequest(folder, tag, labels, logins, DOCKERFILE)
+            build_image(session.settings, session.api, request, session.console)
+    finally:
+        # Config is encrypted at rest; only the build may see it otherwise.
+        checkout.forget(aptible_env.NAME)

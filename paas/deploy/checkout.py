@@ -49,6 +49,10 @@ class Checkout:
         changing.unlink()
         return self.tree
 
+    def forget(self, name: str) -> None:
+        """Remove a file from the folder until the next `update`."""
+        _remove(self.tree / name)
+
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -28,11 +28,19 @@ PROBE_SECONDS = 20
 # BuildKit 20.10 tells each step's digest on a line of its own, which means nothing to anybody.
 _DIGEST_LINE = re.compile(r"#\d+ sha256:[0-9a-f]{64}")
 _ERROR_MARK = re.compile(r"^(#\d+ )?ERROR: ")
+# How the two builders tell that a registry did not let them in.
+_REFUSED = re.compile(
+    r"401 Unauthorized|authorization failed|pull access denied|no basic auth credentials|unauthorized: "
+)
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[^\[]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class BuildFailed(PaasError):
     """App build failed: {reason}. The release that served before still does. Mend the Dockerfile or its files, then deploy again"""
+
+
+class BaseRefused(BuildFailed):
+    """App build failed: an image of the Dockerfile's FROM lines can't be pulled ({reason}). Its registry wants credentials, or refused those that are set. The release that served before still does. Set APTIBLE_PRIVATE_REGISTRY_USERNAME and APTIBLE_PRIVATE_REGISTRY_PASSWORD with config:set, then deploy again"""
 
 
 @dataclass(frozen=True)
@@ -147,9 +155,7 @@ def _build_with_client(settings: Settings, client: str, request: BuildRequest, c
             process.stdout.close()
     if code:
         reason = next((line for line in reversed(tail) if "ERROR" in line or "rror" in line), "")
-        if "no space left on device" in reason:
-            raise failure(reason)
-        raise BuildFailed(reason=_short(reason) or f"the builder ended with code {code}")
+        raise _failure(reason or f"the builder ended with code {code}")
 
 
 def _build_with_api(api: APIClient, request: BuildRequest, console: Console) -> None:
@@ -173,10 +179,14 @@ def _build_with_api(api: APIClient, request: BuildRequest, console: Console) -> 
                 console.detail(line)
             reason = event.get("error") or reason
     # Read to its end first, so that the connection is given back.
-    if "no space left on device" in reason:
-        raise failure(reason)
     if reason:
-        raise BuildFailed(reason=_short(reason))
+        raise _failure(reason)
+
+
+def _failure(reason: str) -> PaasError:
+    if "no space left on device" in reason:
+        return failure(reason)
+    return (BaseRefused if _REFUSED.search(reason) else BuildFailed)(reason=_short(reason))
 
 
 def _clean_lines(chunks: IO[bytes] | list[bytes] | tuple[bytes, ...]) -> Iterator[str]:
