@@ -154,11 +154,13 @@ def destroy(session: Session, app: App) -> None:
         tags = {item.image_tag for item in session.releases.all(app)}
         servers = [item.server for item in session.releases.processes(app.id)]
         labels = {LABEL_ROOT: str(session.settings.root), LABEL_APP: str(app.name)}
+        # Asked for first: an engine that does not answer is noticed before anything is gone.
+        containers = session.containers.ids(labels)
         session.apps.delete(app)
         session.router.apply(session.routes())
         for server in servers:
             session.router.remove(app.slot, server)
-        for container in session.containers.ids(labels):
+        for container in containers:
             session.containers.remove(container)
         for tag in tags:
             session.images.untag(tag)

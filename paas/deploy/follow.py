@@ -33,7 +33,8 @@ def follow(session: Session, record: Operation) -> int:
             _copy(session, log)
             if not record.open:
                 break
-            if not alive(record):
+            # It may have ended in between.
+            if not alive(record) and session.operations.get(record.id).open:
                 raise NotRunning(id=record.id, app=record.app_name)
             watcher.read(timeout=LOOK_MILLISECONDS, read_delay=None)
     if record.status == "succeeded":

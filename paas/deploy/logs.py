@@ -32,6 +32,8 @@ def show(session: Session, app: App, wanted: str, lines: int, follow: bool, bare
         raise NoSuchProcess(
             wanted=wanted, app=app.name, known=" ".join(item.name for item in processes) or "nothing"
         )
+    # Said here: to a reader, an engine that does not answer looks like a container that went away.
+    connect(session.settings.docker_host).close()
     chunks: queue.Queue[bytes | None] = queue.Queue(MAX_QUEUED_CHUNKS)
     for index, process in enumerate(chosen):
         color = COLORS[index % len(COLORS)]

@@ -86,10 +86,7 @@ def adopted_operation(
 ) -> Iterator[RunningOperation]:
     """Go on with the operation that the parent command of this hook recorded; the parent ends it."""
     record = session.operations.get(operation_id)
-    session.database.execute(
-        "UPDATE operations SET pid = ?, pid_started = ? WHERE id = ?",
-        (os.getpid(), process_start(os.getpid()), operation_id),
-    )
+    session.operations.set_process(operation_id, os.getpid(), process_start(os.getpid()))
     with session.operations.log_path(operation_id).open("ab") as log:
         session.console.log = log
         try:
@@ -101,6 +98,8 @@ def adopted_operation(
             session.operations.finish(operation_id, "failed", str(error))
             raise
         finally:
+            # The parent has its end still before it: it is whom followers look at from now on.
+            session.operations.set_process(operation_id, record.pid, record.pid_started)
             session.console.log = None
 
 

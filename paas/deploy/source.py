@@ -11,7 +11,6 @@ import os
 import shutil
 import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from paas.model.image import ImageRef
 from paas.model.names import BranchName, printable
 from paas.store.apps import App
 from paas.store.locks import FileLock
-from paas.store.repositories import Repository
+from paas.store.repositories import Repository, receiving
 
 DEFAULT_BRANCH = "master"
 DEFAULT_AUTHOR = "Dokku"
@@ -170,9 +169,9 @@ class ImageCommit:
     @contextlib.contextmanager
     def written(self) -> Iterator[tuple[Path, str]]:
         """Write it into a repository of its own: yields (that repository, commit id)."""
-        folder = Path(tempfile.mkdtemp(prefix="commit-", dir=self.repository.settings.run_dir))
+        folder = self.repository.draft
         try:
-            draft = Repo.init_bare(str(folder))
+            draft = Repo.init_bare(str(folder), mkdir=True)
             store = draft.object_store
             (folder / "objects/info").mkdir(exist_ok=True)
             (folder / "objects/info/alternates").write_text(f"{self.repository.path}/objects\n")
@@ -226,7 +225,7 @@ def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, 
     branch = deploy_branch(session, app)
     repository = session.repository(app)
     session.console.out.flush()
-    with lifeline() as (line, cut):
+    with receiving(repository.path) as held, lifeline() as (line, cut):
         passed = [line, os.dup(1), os.dup(2), os.dup(lock.descriptor)]
         environment = git_environment(session.settings, session.caller) | {
             "PAAS_OPERATION": str(operation_id),
@@ -240,7 +239,7 @@ def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, 
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=passed,
+                pass_fds=[*passed, held],
                 start_new_session=True,
             )
         finally:

@@ -91,7 +91,13 @@ def failure(message: str) -> PaasError:
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    for known in ("No such file or directory", "Connection refused", "Permission denied", "timed out"):
+    for known in (
+        "No such file or directory",
+        "Connection refused",
+        "Connection aborted",
+        "Permission denied",
+        "timed out",
+    ):
         if known in text:
             return known.lower()
     return re.sub(r"\s+", " ", text)[:200]

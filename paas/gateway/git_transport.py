@@ -17,6 +17,7 @@ from paas.errors import Cancelled
 from paas.gateway import stub
 from paas.model.caller import Caller
 from paas.settings import Settings
+from paas.store.repositories import receiving
 
 Service = Literal["git-receive-pack", "git-upload-pack"]
 
@@ -87,12 +88,12 @@ def run_git_service(settings: Settings, service: Service, repository: Path, call
 
     Raises Cancelled when the client goes away, once git and its hooks are done.
     """
-    with lifeline() as (descriptor, cut):
+    with receiving(repository) as lock, lifeline() as (descriptor, cut):
         process = subprocess.Popen(
             arguments(service),
             cwd=repository,
             env=environment(settings, caller) | {"PAAS_DESCRIPTORS": str(descriptor)},
-            pass_fds=[descriptor],
+            pass_fds=[descriptor, lock],
             start_new_session=True,
         )
         try:

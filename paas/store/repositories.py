@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -47,12 +49,41 @@ class UnreadableFile(PaasError):
     """{path} in the commit is {what}. Nothing was deployed. Commit it as an ordinary file of at most 1 MB"""
 
 
+@contextlib.contextmanager
+def receiving(repository: Path) -> Iterator[int]:
+    """For the time of a push: a descriptor that git has to inherit.
+
+    A git that a signal ends leaves its quarantine behind; it goes as soon as nobody pushes.
+    """
+    objects = repository / "objects"
+    descriptor = os.open(objects, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _sweep(objects, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        try:
+            yield descriptor
+        finally:
+            _sweep(objects, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(objects: Path, descriptor: int) -> None:
+    """Remove quarantines, unless a push holds the lock."""
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for left in objects.glob("tmp_objdir-incoming-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 class Repository:
     """The bare repository of one app. Missing ones read as empty."""
 
     def __init__(self, settings: Settings, app_name: str) -> None:
         self.settings = settings
         self.path = settings.repositories_dir / f"{app_name}.git"
+        # Where a commit of ours is written before it is pushed: by the one that holds the app's lock.
+        self.draft = settings.run_dir / f"commit-{app_name}"
         self._stores: list[DiskObjectStore] = []
 
     @property
