@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from support.in_process import Commands, Said, engine_image
@@ -439,3 +441,19 @@ def test_settings_of_a_service(app: Session, paas_command: Commands) -> None:
         assert paas_command(*words, "--stop-timeout", given) == refused(
             f"Invalid stop timeout: {given}. Give seconds, from 0 to 900. Nothing was changed"
         )
+
+
+def test_every_test_that_the_document_names_exists() -> None:
+    tests = Path(__file__).parent.parent
+    page = (tests.parent / "docs/aptible.md").read_text()
+    _, _, table = page.partition("## Sentence by sentence")
+    named = re.findall(r"`((?:unit|host|engine|transcripts)/[^`]+)`", table)
+    assert len(named) > 40
+    for name in named:
+        file, _, function = name.partition("::")
+        assert (tests / file).is_file(), name
+        assert not function or f"def {function}(" in (tests / file).read_text(), name
+    rows = [row for row in table.splitlines() if row.startswith("| ") and not row.startswith("| they say")]
+    for row in rows:
+        _, _, here, shown, _ = (cell.strip() for cell in row.split("|"))
+        assert shown or here.startswith("not "), row
