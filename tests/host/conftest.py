@@ -1,0 +1,77 @@
+"""Fixtures for tests that watch paas while it works: images made for one test, clients that run beside it."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+import docker.errors
+import pytest
+from support.clients import Client, until
+from support.server import Paas
+
+MakeImage = Callable[..., str]
+Start = Callable[..., Client]
+OpenGate = Callable[[str], None]
+
+# Waits for the file /go before it listens: the test says when the release becomes healthy.
+GATED = 'CMD ["sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exec httpd -f -p $PORT -h /www"]'
+
+
+@pytest.fixture(scope="session")
+def make_image(engine: docker.DockerClient, image_names: dict[str, str]) -> Iterator[MakeImage]:
+    """`make_image(name, "LINE", …)`: the name of an image made from paas-test/shell by these Dockerfile lines."""
+    made: list[str] = []
+
+    def make(name: str, *lines: str) -> str:
+        tag = f"paas-test-{os.getpid()}/{name}:latest"
+        # Nothing here needs a grace period, and PID 1 ignores SIGTERM.
+        content = "\n".join([f"FROM {image_names['shell']}", "STOPSIGNAL SIGKILL", *lines, ""])
+        engine.images.build(fileobj=io.BytesIO(content.encode()), tag=tag, rm=True)
+        made.append(tag)
+        return tag
+
+    yield make
+    for tag in set(made):
+        engine.api.remove_image(tag, force=True)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """`start(words, env, cwd=None)`: a program that runs beside the test and doesn't outlive it."""
+    clients: list[Client] = []
+
+    def begin(
+        words: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+        stdin: IO[Any] | int = subprocess.DEVNULL,
+    ) -> Client:
+        clients.append(Client(words, env, cwd, stdin))
+        return clients[-1]
+
+    yield begin
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def open_gate(paas: Paas, engine: docker.DockerClient) -> OpenGate:
+    """`open_gate(app)`: let the app's processes made from a GATED image listen, once one runs."""
+
+    def touch(app: str) -> bool:
+        labels = {"label": [f"paas.root={paas.root}", f"paas.app={app}"], "status": "running"}
+        found = [item["Id"] for item in engine.api.containers(filters=labels) if "/go" in item["Command"]]
+        for container in found:
+            try:
+                engine.api.exec_start(engine.api.exec_create(container, ["touch", "/go"])["Id"])
+            except docker.errors.APIError:
+                return False
+        return bool(found)
+
+    return lambda app: until(lambda: touch(app)) and None
