@@ -34,11 +34,11 @@ NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
-def app(door: Door, make_image: MakeImage) -> str:
+def app(host: Door, make_image: MakeImage) -> str:
     """A new app of one web process."""
     name = f"app-{next(NUMBERS)}"
-    door.ssh("apps:create", name).ok()
-    door.ssh("git:from-image", name, make_image("plain", "WORKDIR /www")).ok()
+    host.ssh("apps:create", name).ok()
+    host.ssh("git:from-image", name, make_image("plain", "WORKDIR /www")).ok()
     return name
 
 
@@ -196,47 +196,47 @@ def _children(pid: str) -> set[str]:
         return set()
 
 
-def test_stop_start_restart_rebuild(door: Door, app: str, engine: docker.DockerClient) -> None:
-    paas = door.paas
+def test_stop_start_restart_rebuild(host: Door, app: str, engine: docker.DockerClient) -> None:
+    paas = host.paas
     first = only(paas, engine, app)
-    assert door.ssh("ps:start", app).err == f" !     App {app} already running\n"
-    assert door.ssh("ps:stop", app).ok() == f"-----> Stopping {app}\n"
+    assert host.ssh("ps:start", app).err == f" !     App {app} already running\n"
+    assert host.ssh("ps:stop", app).ok() == f"-----> Stopping {app}\n"
     stopped = paas.http_get(app)
     assert (stopped.status, "Retry-After" in {name.title() for name in stopped.headers}) == (503, True)
     until(lambda: not containers(paas, engine, app))
-    report = dict(re.findall(r"^ {7}(.+?): +(.*)$", door.ssh("ps:report", app).ok(), re.M))
+    report = dict(re.findall(r"^ {7}(.+?): +(.*)$", host.ssh("ps:report", app).ok(), re.M))
     assert (report["Running"], report["Restore"], report["Processes"]) == ("false", "false", "0")
     # What is set while it is stopped counts when it starts; nothing starts before.
-    door.ssh("config:set", app, "GREETING=Again").ok()
+    host.ssh("config:set", app, "GREETING=Again").ok()
     assert not containers(paas, engine, app)
-    started = door.ssh("ps:start", app).ok()
+    started = host.ssh("ps:start", app).ok()
     assert "All checks successful (web.1)" in started
     assert paas.http_get(app).status == 200
     second = only(paas, engine, app)
-    door.ssh("ps:restart", app).ok()
+    host.ssh("ps:restart", app).ok()
     third = only(paas, engine, app)
     assert len({first, second, third}) == 3
     assert current_release(paas, app)["release"] == 1  # type: ignore[index]
-    door.ssh("ps:rebuild", app).ok()
+    host.ssh("ps:rebuild", app).ok()
     assert current_release(paas, app)["release"] == 2  # type: ignore[index]
     assert paas.http_get(app).body.startswith("<!doctype html><title>paas demo</title>\n<h1>Again")
 
 
-def test_scale_up_and_down(door: Door, app: str, engine: docker.DockerClient) -> None:
-    paas = door.paas
+def test_scale_up_and_down(host: Door, app: str, engine: docker.DockerClient) -> None:
+    paas = host.paas
     first = only(paas, engine, app)
-    door.ssh("ps:scale", app, "web=3").ok()
+    host.ssh("ps:scale", app, "web=3").ok()
     running = {identifier for identifier, _ in containers(paas, engine, app)}
     assert len(running) == 3 and first in running
-    names = re.findall(r"Status (web \d): +running \(CID: ([0-9a-f]{11})\)", door.ssh("ps:report", app).ok())
+    names = re.findall(r"Status (web \d): +running \(CID: ([0-9a-f]{11})\)", host.ssh("ps:report", app).ok())
     assert [name for name, _ in names] == ["web 1", "web 2", "web 3"]
     assert {short for _, short in names} == {identifier[:11] for identifier in running}
-    door.ssh("ps:scale", app, "web=1").ok()
+    host.ssh("ps:scale", app, "web=1").ok()
     assert only(paas, engine, app) == first
-    door.ssh("ps:scale", app, "web=0").ok()
+    host.ssh("ps:scale", app, "web=0").ok()
     until(lambda: not containers(paas, engine, app))
     assert paas.http_get(app).status == 503
-    door.ssh("ps:scale", app, "web=1").ok()
+    host.ssh("ps:scale", app, "web=1").ok()
     assert paas.http_get(app).status == 200
     for words, message in (
         ("cron=1", "cron is not a valid process name to scale up"),
@@ -244,9 +244,9 @@ def test_scale_up_and_down(door: Door, app: str, engine: docker.DockerClient) ->
         ("web=x", "Invalid count for process type web"),
         ("web=-1", "Invalid count for process type web"),
     ):
-        refused = door.ssh("ps:scale", app, words)
+        refused = host.ssh("ps:scale", app, words)
         assert (refused.code, refused.err) == (1, f" !     {message}\n")
-    assert door.ssh("ps:scale", app).ok().splitlines()[-1] == "web:  1"
+    assert host.ssh("ps:scale", app).ok().splitlines()[-1] == "web:  1"
 
 
 @pytest.mark.parametrize("code", [0, 1])
@@ -267,32 +267,32 @@ def test_a_process_that_ends_comes_back(
     assert re.search(rf"Status web 1: +running \(CID: {container[:11]}\)", report)
 
 
-def test_a_removed_container_comes_back_as_a_new_one(door: Door, app: str, engine: docker.DockerClient) -> None:
+def test_a_removed_container_comes_back_as_a_new_one(host: Door, app: str, engine: docker.DockerClient) -> None:
     """After a restart of paas: somebody tidied up while it was away."""
-    first = only(door.paas, engine, app)
-    door.paas.stop()
+    first = only(host.paas, engine, app)
+    host.paas.stop()
     engine.api.remove_container(first, force=True)
-    door.paas.start()
-    until(lambda: first not in dict(containers(door.paas, engine, app)) and only(door.paas, engine, app))
-    until(lambda: door.paas.http_get(app).status == 200)
+    host.paas.start()
+    until(lambda: first not in dict(containers(host.paas, engine, app)) and only(host.paas, engine, app))
+    until(lambda: host.paas.http_get(app).status == 200)
 
 
-def test_rename_keeps_serving(door: Door, app: str, engine: docker.DockerClient, repo: Repo) -> None:
-    paas, new = door.paas, f"renamed-{door.name}"
+def test_rename_keeps_serving(host: Door, app: str, engine: docker.DockerClient, repo: Repo) -> None:
+    paas, new = host.paas, f"renamed-{host.name}"
     container = only(paas, engine, app)
-    door.ssh("apps:rename", app, new).ok()
+    host.ssh("apps:rename", app, new).ok()
     assert paas.http_get(new).status == 200
     assert paas.http_get(app).status == 404
     assert only_of_any(paas, engine) >= {container}
-    assert door.ssh("apps:exists", app).code == 20
-    assert repo.git("ls-remote", door.remote(app), env=door.git_env()).code == 128
-    repo.git("fetch", door.remote(new), "master", env=door.git_env()).ok()
+    assert host.ssh("apps:exists", app).code == 20
+    assert repo.git("ls-remote", host.remote(app), env=host.git_env()).code == 128
+    repo.git("fetch", host.remote(new), "master", env=host.git_env()).ok()
     repo.git("reset", "-q", "--hard", "FETCH_HEAD").ok()
     repo.write({"Dockerfile": f"FROM {WEB}\nENV GREETING=Renamed\n"})
     repo.commit()
-    repo.push(door.remote(new), "main:master", door.git_env()).ok()
+    repo.push(host.remote(new), "main:master", host.git_env()).ok()
     assert "<h1>Renamed" in paas.http_get(new).body
-    taken = door.ssh("apps:rename", new, new)
+    taken = host.ssh("apps:rename", new, new)
     assert (taken.code, taken.err) == (1, " !     Name is already taken\n")
 
 
@@ -302,22 +302,22 @@ def only_of_any(paas: Paas, engine: docker.DockerClient) -> set[str]:
     return {item["Id"] for item in engine.api.containers(filters=filters)}
 
 
-def test_destroy_leaves_nothing(door: Door, app: str, engine: docker.DockerClient) -> None:
-    paas = door.paas
-    kept = door.ssh("apps:destroy", app, input="something else\n")
+def test_destroy_leaves_nothing(host: Door, app: str, engine: docker.DockerClient) -> None:
+    paas = host.paas
+    kept = host.ssh("apps:destroy", app, input="something else\n")
     assert (kept.code, kept.err.splitlines()[-1]) == (1, f" !     Confirmation did not match {app}. Aborted.")
     assert paas.http_get(app).status == 200
-    door.ssh("apps:destroy", app, input=f"{app}\n").ok()
+    host.ssh("apps:destroy", app, input=f"{app}\n").ok()
     assert containers(paas, engine, app) == tags(paas, engine, app) == frozenset()
     assert paas.http_get(app).status == 404
     assert not (paas.root / "repositories" / f"{app}.git").exists()
     assert app not in (paas.root / "router" / "haproxy.cfg").read_text()
-    assert door.ssh("apps:exists", app).code == 20
+    assert host.ssh("apps:exists", app).code == 20
     # The name is free, and nothing of the old one comes back.
-    door.ssh("apps:create", app).ok()
+    host.ssh("apps:create", app).ok()
     assert releases(paas, app) == []
-    assert door.ssh("config:show", app, "--format", "json").ok() == "{}\n"
-    door.ssh("apps:destroy", app, "--force").ok()
+    assert host.ssh("config:show", app, "--format", "json").ok() == "{}\n"
+    host.ssh("apps:destroy", app, "--force").ok()
 
 
 def test_unknown_hosts_get_404(host: Door, http_get: Callable[..., object]) -> None:
@@ -325,16 +325,16 @@ def test_unknown_hosts_get_404(host: Door, http_get: Callable[..., object]) -> N
         assert host.paas.http_get(name).status == 404
 
 
-def test_config_of_a_deployed_app_is_a_release(door: Door, app: str) -> None:
-    paas = door.paas
-    door.ssh("config:set", app, "GREETING=Hi", "'QUOTED=two \"words\"'").ok()
+def test_config_of_a_deployed_app_is_a_release(host: Door, app: str) -> None:
+    paas = host.paas
+    host.ssh("config:set", app, "GREETING=Hi", "'QUOTED=two \"words\"'").ok()
     assert current_release(paas, app)["description"] == "config:set"  # type: ignore[index]
     assert "<h1>Hi from" in paas.http_get(app).body
-    assert door.ssh("run", app, "sh", "-c", "'echo \"$QUOTED\"'").ok() == 'two "words"\n'
-    door.ssh("config:set", "--no-restart", app, "GREETING=Later").ok()
+    assert host.ssh("run", app, "sh", "-c", "'echo \"$QUOTED\"'").ok() == 'two "words"\n'
+    host.ssh("config:set", "--no-restart", app, "GREETING=Later").ok()
     assert "<h1>Hi from" in paas.http_get(app).body
-    door.ssh("ps:restart", app).ok()
+    host.ssh("ps:restart", app).ok()
     assert "<h1>Hi from" in paas.http_get(app).body
-    door.ssh("config:unset", app, "QUOTED").ok()
+    host.ssh("config:unset", app, "QUOTED").ok()
     assert "<h1>Later from" in paas.http_get(app).body
-    assert door.ssh("run", app, "sh", "-c", "'exit ${QUOTED:-3}'").code == 3
+    assert host.ssh("run", app, "sh", "-c", "'exit ${QUOTED:-3}'").code == 3
