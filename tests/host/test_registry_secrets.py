@@ -99,8 +99,8 @@ def shown(host: Door, app: str) -> str:
 def private(engine: docker.DockerClient, image_names: dict[str, str]) -> Iterator[Registry]:
     # On loopback and without TLS: the one kind of registry of one's own that BuildKit takes without being set up for it.
     with running_registry("127.0.0.1", {"ci": PASSWORD}, tls=False) as registry:
-        registry.put("team/app", "1", "FROM paas-test/web\n")
-        registry.put("team/base", "1", "FROM paas-test/shell\n")
+        registry.put("team/app", "1", "FROM paas-test/web\nENV GREETING=Secret\n")
+        registry.put("team/base", "1", "FROM paas-test/shell\nENV GREETING=Base\n")
         registry.put("team/broken", "1", 'FROM paas-test/web\nCMD ["/bin/busybox", "false"]\n')
         yield registry
 

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import bcrypt
 import docker
+import docker.errors
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -113,8 +114,14 @@ class Registry:
         self.line.settle()
 
     def remove(self) -> None:
-        """Stop, and no engine trusts it any more."""
+        """Stop; the engine neither trusts it any more nor keeps a name of it."""
         self.stop()
+        with contextlib.closing(docker.from_env()) as engine:
+            for image in engine.api.images():
+                for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())):
+                    if name.startswith(f"{self.host}/"):
+                        with contextlib.suppress(docker.errors.APIError):
+                            engine.api.remove_image(name)
         self.line.release()
         shutil.rmtree(self._certificates, ignore_errors=True)
 
