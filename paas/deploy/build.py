@@ -104,7 +104,7 @@ def _build(
     dockerfile = repository.read(commit, DOCKERFILE) or b""
     auths = credentials.auths(registries_of(dockerfile)) if credentials else {}
     try:
-        with docker_config(session.settings, auths) as logins:
+        with docker_config(session.settings, app.id, auths) as logins:
             labels = {LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)}
             request = BuildRequest(folder, tag, labels, logins, DOCKERFILE)
             build_image(session.settings, session.api, request, session.console)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from paas.deploy.registry import docker_config_folder
 from paas.deploy.session import Session
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
 from paas.store.apps import App
@@ -18,6 +19,7 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
     Returns whether there was anything to undo.
     """
     shutil.rmtree(session.repository(app).draft, ignore_errors=True)
+    shutil.rmtree(docker_config_folder(session.settings, app.id), ignore_errors=True)
     dead = [
         record
         for record in session.operations.open(app.id)

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +80,17 @@ def registries_of(dockerfile: bytes) -> list[str]:
     return list(found)
 
 
+def docker_config_folder(settings: Settings, app_id: int) -> Path:
+    """Always the same one: what a killed build leaves there is found again."""
+    return settings.run_dir / f"docker-{app_id}"
+
+
 @contextlib.contextmanager
-def docker_config(settings: Settings, auths: dict[str, dict[str, str]]) -> Iterator[Path]:
-    """A Docker configuration folder with these logins, for one build; gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="docker-", dir=settings.run_dir))
+def docker_config(settings: Settings, app_id: int, auths: dict[str, dict[str, str]]) -> Iterator[Path]:
+    """A Docker configuration folder with these logins, for one build of the app; gone afterwards."""
+    folder = docker_config_folder(settings, app_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
     try:
         descriptor = os.open(folder / "config.json", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "w") as file:

@@ -186,14 +186,14 @@ def _frontend(settings: Settings, machine: Machine) -> list[str]:
         f"    http-request set-var(txn.slot) var(txn.rest),map({MAP_FILE})",
         # One label less each time: the most specific wildcard is found first, and each look is one in a tree.
         *wildcards,
+        f"    http-request set-var(txn.idle) var(txn.slot),concat(/idle),map({MAP_FILE}) if {found}",
+        f"    http-request set-var(txn.ssl) var(txn.slot),concat(/ssl),map({MAP_FILE}) if {found}",
+        "    http-request redirect scheme https code 301 if { var(txn.ssl) -m found } !{ ssl_fc } !{ stopping }",
+        f"    http-response set-header Strict-Transport-Security max-age={HSTS_SECONDS}"
+        " if { var(txn.ssl) -m found } { ssl_fc }",
         # What an old worker knows can't be changed any more: it hands requests to the one that knows better. The
         # socket is abstract because workers may not enter the root.
         "    use_backend relay if { stopping }",
-        f"    http-request set-var(txn.idle) var(txn.slot),concat(/idle),map({MAP_FILE}) if {found}",
-        f"    http-request set-var(txn.ssl) var(txn.slot),concat(/ssl),map({MAP_FILE}) if {found}",
-        "    http-request redirect scheme https code 301 if { var(txn.ssl) -m found } !{ ssl_fc }",
-        f"    http-response set-header Strict-Transport-Security max-age={HSTS_SECONDS}"
-        " if { var(txn.ssl) -m found } { ssl_fc }",
         f"    use_backend %[var(txn.slot)] if {found}",
         "    default_backend unknown",
         "",

@@ -88,7 +88,7 @@ def test_any_dockerfile_can_be_read(text: bytes) -> None:
 
 def test_the_folder_of_a_build_is_ours_alone_and_goes(settings: Settings) -> None:
     settings.run_dir.mkdir(parents=True)
-    with pytest.raises(KeyError), docker_config(settings, Credentials("u", "p").auths(["quay.io"])) as folder:
+    with pytest.raises(KeyError), docker_config(settings, 1, Credentials("u", "p").auths(["quay.io"])) as folder:
         file = folder / "config.json"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
