@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from support.doors import Door
 from support.registry import Registry, bridge_address, running_registry
 from support.repo import Repo
 from support.server import Paas, Response, running_paas
+
+# A run that was started in the background inherits an ignored Ctrl-C, and so would the clients that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
