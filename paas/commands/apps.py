@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 from paas.commands.aptible import Count, Profile, ServiceArgument, Size
 from paas.commands.aptible import scale as scale_service
@@ -116,8 +117,9 @@ def _confirm(name: str) -> None:
     console.warn("WARNING: Potentially Destructive Action")
     console.warn(f"This command will destroy app {name}.")
     console.warn(f'To proceed, type "{name}"')
-    console.out.write("> ")
-    console.out.flush()
+    if sys.stdin.isatty():
+        console.out.write("> ")
+        console.out.flush()
     try:
         answer = input()
     except EOFError:
