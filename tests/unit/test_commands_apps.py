@@ -73,7 +73,7 @@ def test_an_app_that_exists(web1: Commands) -> None:
 @pytest.mark.parametrize("answer", ["", "no\n", "web2\n"])
 def test_destroying_without_the_right_answer(web1: Commands, answer: str) -> None:
     said = web1("apps:destroy", "web1", stdin=answer)
-    assert said.code == 1 and said.out == "> "
+    assert said.code == 1 and said.out == ""
     assert said.err == (
         " !     WARNING: Potentially Destructive Action\n"
         " !     This command will destroy app web1.\n"
