@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -29,15 +26,3 @@ def replace(path: Path, text: str) -> bool:
         draft.unlink(missing_ok=True)
         raise
     return True
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the flock `path` and wait for it as long as it takes; the holders are done within seconds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -24,11 +24,12 @@ from paas.router.configuration import (
     stock_for,
 )
 from paas.router.difference import Observed, difference, observe
-from paas.router.files import locked, replace
+from paas.router.files import replace
 from paas.router.routes import Routes
 from paas.router.runtime import RouterFailed, RouterNotRunning, Runtime
 from paas.router.workers import Workers
 from paas.settings import Settings
+from paas.store.locks import held
 
 LOCK = "router.lock"
 REMOVE_SECONDS = 3.0  # until a server whose sessions were shut down must be free of them
@@ -81,7 +82,7 @@ class HAProxy:
 
     def write(self, routes: Routes) -> bool:
         """Bring the files in step, before HAProxy is started; True when one changed."""
-        with locked(self._settings.locks_dir / LOCK):
+        with held(self._settings.locks_dir / LOCK):
             return self._write(routes)
 
     def apply(self, routes: Routes) -> Change:
@@ -89,7 +90,7 @@ class HAProxy:
 
         Servers that are no longer wanted take no new requests afterwards; `finish_drains` deletes them.
         """
-        with locked(self._settings.locks_dir / LOCK):
+        with held(self._settings.locks_dir / LOCK):
             self._write(routes)
             try:
                 return self._bring_in_step(routes)
@@ -98,7 +99,7 @@ class HAProxy:
 
     def reload(self, routes: Routes) -> Change:
         """Load the file in a new worker without closing anybody's connection, then bring all in step."""
-        with locked(self._settings.locks_dir / LOCK):
+        with held(self._settings.locks_dir / LOCK):
             self._write(routes)
             self._workers.reload(self._identity(routes))
             return self._bring_in_step(routes)
@@ -109,7 +110,7 @@ class HAProxy:
 
     def remove(self, slot: int, server_name: str) -> None:
         """Delete a server, and close what is still connected to it. One that is gone already is fine."""
-        with locked(self._settings.locks_dir / LOCK):
+        with held(self._settings.locks_dir / LOCK):
             self._workers.each(
                 lambda runtime: _remove(runtime, slot, server_name),
                 lambda runtime: _cut(runtime, slot, server_name),

@@ -41,6 +41,7 @@ def app_lock(settings: Settings, app_id: int, descriptor: int | None = None) -> 
 @contextlib.contextmanager
 def held(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold a lock for a block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
         if not lock.try_acquire():

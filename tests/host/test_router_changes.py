@@ -10,7 +10,6 @@ from functools import partial
 
 import pytest
 from test_router_support import (
-    NO_HAPROXY,
     Proxy,
     Start,
     Stream,
@@ -24,8 +23,6 @@ from test_router_support import (
 from paas.router import Route, RouterFailed, Routes, Server
 from paas.router.difference import read_servers
 from paas.router.runtime import Runtime
-
-pytestmark = pytest.mark.skipif(NO_HAPROXY, reason="no HAProxy")
 
 SWITCHES = 20  # under load
 REQUESTS_BETWEEN_SWITCHES = 100

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from test_router_support import (
-    NO_HAPROXY,
     Proxy,
     Start,
     Stream,
@@ -21,8 +20,6 @@ from test_router_support import (
 )
 
 from paas.router import Routes
-
-pytestmark = pytest.mark.skipif(NO_HAPROXY, reason="no HAProxy")
 
 APPS = 500
 

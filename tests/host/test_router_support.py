@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -19,7 +18,6 @@ from paas.router.difference import Observed, observe
 from paas.router.runtime import Runtime
 from paas.settings import Settings
 
-NO_HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin") is None
 START_SECONDS = 10.0
 
 
