@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
 import tarfile
 import tempfile
@@ -42,7 +43,8 @@ Start = Callable[..., str]
 def settings(engine: docker.DockerClient) -> Iterator[Settings]:
     """An installation of its own; what it leaves in the engine and on disk is removed at the end."""
     base = Path(tempfile.mkdtemp(prefix="paas-test-", dir="/tmp"))
-    made = Settings.from_environment({"PAAS_ROOT": str(base / "root")})
+    where = {name: os.environ[name] for name in ("DOCKER_HOST",) if name in os.environ}
+    made = Settings.from_environment({"PAAS_ROOT": str(base / "root"), **where})
     made.run_dir.mkdir(parents=True)
     try:
         yield made
