@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -15,6 +16,10 @@ from paas.model.names import printable
 from paas.store.apps import App
 
 AppArgument = Annotated[str, typer.Argument(metavar="APP", show_default=False, help="The app's name")]
+GlobalOption = Annotated[bool, typer.Option("--global", help="For all apps")]
+ReportWords = Annotated[
+    list[str] | None, typer.Argument(metavar="[APP|--global] [--FLAG]", show_default=False)
+]
 FormatOption = Annotated[str, typer.Option("--format", metavar="FORMAT", help="stdout or json")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask")]
 NumberOption = Annotated[int, typer.Option("--num", "-n", metavar="N", min=1, max=10_000, help="How many")]
@@ -116,6 +121,28 @@ def the_app(name: str) -> App:
     if name not in known[wanted]:
         raise AppNotInEnvironment(app=printable(name), environment=wanted)
     return session().apps.get(name)
+
+
+def scoped(words: list[str] | None, everywhere: bool) -> tuple[App | None, list[str]]:
+    """What ``APP|--global …`` is about, None for all apps, and the words after it. Raises as the_app does."""
+    rest = list(words or [])
+    if everywhere:
+        return None, rest
+    return the_app(rest[0] if rest else ""), rest[1:]
+
+
+@contextlib.contextmanager
+def recorded(app: App | None, kind: str, words: str = "") -> Iterator[None]:
+    """Record a change that needs no turn behind the app's other operations. `words` must not hold secrets."""
+    operations = session().operations
+    record = operations.start(app, kind, words, session().caller)
+    try:
+        yield
+    except BaseException as error:
+        message = str(error) if isinstance(error, PaasError) else type(error).__name__
+        operations.finish(record.id, "failed", message)
+        raise
+    operations.finish(record.id, "succeeded")
 
 
 def wants_json(given: str) -> bool:

@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import AppArgument, ForceOption, FormatOption, Group, session, the_app
+from paas.commands.base import AppArgument, ForceOption, FormatOption, Group, ReportWords, session, the_app
+from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
 from paas.deploy import pipeline
 from paas.deploy.source import Author, deploy_branch
 from paas.errors import PaasError
 from paas.model.image import ImageRef
-from paas.model.names import BranchName
 from paas.store.apps import App
-from paas.store.properties import GLOBAL
 
 group = Group("git", "Manage app deploys via git")
 
@@ -30,25 +29,11 @@ BuildDirOption = Annotated[
     str | None, typer.Option("--build-dir", metavar="DIR", help="A folder on the server to build with")
 ]
 
-DEFAULTS = {
-    "archive-max-files": "10000",
-    "archive-max-size": "1073741824",
-    "deploy-branch": "master",
-    "keep-git-dir": "false",
-}
-KEYS = (*sorted(DEFAULTS), "rev-env-var", "source-image")
+REPORTED = ("archive-max-files", "archive-max-size", "deploy-branch", "keep-git-dir")
 
 
 class TerminalOnStdin(PaasError):
     """Expecting tar archive containing docker image on STDIN"""
-
-
-class NoKey(PaasError):
-    """No key specified"""
-
-
-class InvalidKey(PaasError):
-    """Invalid key specified, valid keys include: archive-max-files, archive-max-size, deploy-branch, keep-git-dir, rev-env-var, source-image"""
 
 
 @group.command("from-image")
@@ -82,52 +67,34 @@ def load_image(
     pipeline.deploy_image(session(), found, "git:load-image", ref, author, build_dir, force, archive)
 
 
-@group.command("set")
-def set_property(
-    app: Annotated[str, typer.Argument(metavar="APP|--global", show_default=False)] = "",
-    key: Annotated[str, typer.Argument(metavar="KEY", show_default=False)] = "",
-    value: Annotated[str, typer.Argument(metavar="[VALUE]", show_default=False)] = "",
-    everywhere: Annotated[bool, typer.Option("--global", help="For all apps")] = False,
-) -> None:
-    """Set or clear a git property of an app."""
-    if everywhere:
-        app_id, key, value = GLOBAL, app, key
-    else:
-        app_id = the_app(app).id
-    if not key:
-        raise NoKey()
-    if key not in KEYS:
-        raise InvalidKey()
-    if key == "deploy-branch" and value:
-        value = BranchName.parse(value)
-    session().properties.set(app_id, "git", key, value)
-    session().console.header(f"Setting {key} to {value}" if value else f"Unsetting {key}")
+add_set_command(group, "git", word="key")
 
 
 @group.command("report", options_pass=True)
 def git_report(
-    words: Annotated[list[str] | None, typer.Argument(metavar="[APP] [--flag]", show_default=False)] = None,
+    words: ReportWords = None,
     show_format: FormatOption = "stdout",
 ) -> None:
     """Show an app's git settings and what was deployed last."""
-    report("git", words or [], _flags, show_format=show_format)
+    report("git", words, _flags, show_format=show_format, global_flags=_global_flags)
 
 
 def _flags(app: App) -> Flags:
-    properties, repository = session().properties, session().repository(app)
-    flags: Flags = {}
-    for key, default in DEFAULTS.items():
-        flags[f"--git-computed-{key}"] = properties.computed(app.id, "git", key, default)
-        flags[f"--git-global-{key}"] = properties.get(GLOBAL, "git", key)
-    for key in ("deploy-branch", "keep-git-dir"):
-        flags[f"--git-{key}"] = properties.get(app.id, "git", key)
+    repository = session().repository(app)
+    flags = property_flags("git", app, *REPORTED) | _global_flags()
+    for key in ("archive-max-files", "archive-max-size"):
+        del flags[f"--git-{key}"]
     branch = repository.path / deploy_branch(session(), app).ref
     current = session().releases.find(app.id, app.current_release)
     flags["--git-last-updated-at"] = str(int(branch.stat().st_mtime)) if branch.exists() else ""
-    flags["--git-rev-env-var"] = properties.get(app.id, "git", "rev-env-var", "GIT_REV")
+    flags["--git-rev-env-var"] = session().properties.computed(app.id, "git", "rev-env-var")
     flags["--git-sha"] = repository.resolve(deploy_branch(session(), app).ref) or ""
     flags["--git-source-image"] = (current.image_name or "") if current else ""
     return flags
+
+
+def _global_flags() -> Flags:
+    return property_flags("git", None, *REPORTED)
 
 
 @group.command("status")

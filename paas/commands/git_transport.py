@@ -90,7 +90,7 @@ def _deploy_branch(app: App, ref: str) -> BranchName:
     """The app's deploy branch; while none is set and nothing was deployed, master and main both are."""
     branch = deploy_branch(session(), app)
     pushed = ref.removeprefix("refs/heads/")
-    chosen = session().properties.computed(app.id, "git", "deploy-branch")
+    chosen = session().properties.computed(app.id, "git", "deploy-branch", "")
     first = not chosen and session().repository(app).resolve(f"refs/heads/{DEFAULT_BRANCH}") is None
     return BranchName(pushed) if first and pushed in USUAL_BRANCHES else branch
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
+from paas.commands.base import AppArgument, FormatOption, Group, ReportWords, session, the_app, wants_json
+from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
 from paas.deploy import changes, pipeline
 from paas.deploy.health import ending
@@ -130,13 +131,16 @@ def rebuild(app: AppArgument = "") -> None:
         pipeline.rebuild(session(), found)
 
 
+add_set_command(group, "ps")
+
+
 @group.command("report", options_pass=True)
 def ps_report(
-    words: Annotated[list[str] | None, typer.Argument(metavar="[APP] [--flag]", show_default=False)] = None,
+    words: ReportWords = None,
     show_format: FormatOption = "stdout",
 ) -> None:
     """Show what runs."""
-    report("ps", words or [], _flags, legacy=True, show_format=show_format)
+    report("ps", words, _flags, True, show_format, lambda: property_flags("ps", None))
 
 
 def _status(container_id: str, state: ContainerState | None) -> str:
@@ -164,15 +168,6 @@ def _flags(app: App) -> Flags:
     for item in processes:
         state = states[item.name]
         flags[f"--status-{item.name}"] = _status(item.container_id, state)
-    for key, default in (
-        ("procfile-path", "Procfile"),
-        ("restart-policy", "on-failure:10"),
-        ("skip-deploy", "false"),
-        ("stop-timeout-seconds", "30"),
-    ):
-        flags[f"--ps-{key}"] = session().properties.get(app.id, "ps", key)
-        flags[f"--ps-global-{key}"] = session().properties.get(0, "ps", key)
-        flags[f"--ps-computed-{key}"] = session().properties.computed(app.id, "ps", key, default)
-    for key in ("start-cmd", "dockerfile-start-cmd"):
-        flags[f"--ps-{key}"] = flags[f"--ps-computed-{key}"] = session().properties.get(app.id, "ps", key)
+    flags |= property_flags("ps", app)
+    del flags["--ps-restore"], flags["--ps-computed-restore"]
     return flags

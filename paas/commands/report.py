@@ -1,4 +1,4 @@
-"""The report engine: every `GROUP:report [APP] [--flag] [--format json]` prints through here.
+"""The report engine: every `GROUP:report [APP|--global] [--flag] [--format json]` prints through here.
 
 Shapes as Dokku's (reference section 3.1): sorted flags, labels padded to the widest flag, JSON of strings.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from paas.commands.base import session, the_app, wants_json
+from paas.commands.base import no_more, session, the_app, wants_json
 from paas.errors import PaasError
 from paas.store.apps import App
 
@@ -26,42 +26,59 @@ class FormatWithFlag(PaasError):
     """--format flag cannot be specified when specifying an info flag"""
 
 
+class TwoFlags(PaasError):
+    """Only one info flag can be given at a time: {flags}"""
+
+
 def report(
     kind: str,
-    words: list[str],
+    words: list[str] | None,
     flags_of: Callable[[App], Flags],
     legacy: bool = False,
     show_format: str = "stdout",
+    global_flags: Callable[[], Flags] = dict,
 ) -> None:
-    """Print the report that `words` (``[APP] [--flag]``) ask for.
+    """Print the report that `words` (``[APP|--global] [--flag]``) ask for.
 
-    `flags_of` gives an app's values by flag (``--ps-restart-policy``). `legacy` reports repeat each JSON key
-    with the kind in front.
+    `flags_of` gives an app's values by flag (``--ps-restart-policy``), `global_flags` those of --global. `legacy`
+    reports repeat each JSON key with the kind in front. `kind` is the word of the headline and the flags' prefix.
     """
     as_json = wants_json(show_format)
+    words = words or []
     names = [word for word in words if not word.startswith("--")]
-    asked = [word for word in words if word.startswith("--")]
+    asked = [word for word in words if word.startswith("--") and word != "--global"]
     if asked and as_json:
         raise FormatWithFlag()
+    if len(asked) > 1:
+        raise TwoFlags(flags=", ".join(asked))
+    no_more(names[1:])
+    if "--global" in words:
+        _show(kind, "--global", global_flags(), asked, as_json, legacy)
+        return
     apps = [the_app(names[0])] if names else session().apps.all()
     if not apps:
         session().console.warn("You haven't deployed any applications yet")
     for app in apps:
-        flags = dict(sorted(flags_of(app).items()))
-        if asked:
-            if asked[0] not in flags:
-                raise InvalidFlag(flags=", ".join(flags))
-            session().console.print(flags[asked[0]])
-        elif as_json:
-            session().console.print(_json(kind, flags, legacy))
-        else:
-            _print(kind, app, flags)
+        _show(kind, app.name, flags_of(app), asked, as_json, legacy)
 
 
-def _print(kind: str, app: App, flags: Flags) -> None:
+def _show(kind: str, name: str, found: Flags, asked: list[str], as_json: bool, legacy: bool) -> None:
+    flags = dict(sorted(found.items()))
+    if asked:
+        if asked[0] not in flags:
+            raise InvalidFlag(flags=", ".join(flags))
+        session().console.print(flags[asked[0]])
+    elif as_json:
+        session().console.print(_json(kind, flags, legacy))
+    else:
+        _print(kind, name, flags)
+
+
+def _print(kind: str, name: str, flags: Flags) -> None:
     console = session().console
-    console.header(f"{app.name} {kind} information")
-    width = max([MINIMUM_WIDTH, *map(len, flags)])
+    console.header(f"{name} {kind} information")
+    # A process's status flag does not widen the others: as many as there are, the rest stays where it was.
+    width = max([MINIMUM_WIDTH, *(len(flag) for flag in flags if not flag.startswith("--status-"))])
     for flag, value in flags.items():
         label = flag.removeprefix("--").replace("-", " ").replace(".", " ")
         label = label[:1].upper() + label[1:] + ":"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 
+from paas.deploy.container_options import container_options
 from paas.deploy.registry import REGISTRY_KEYS
 from paas.deploy.services import service_settings
 from paas.deploy.session import Session
@@ -94,6 +95,7 @@ def process_spec(
         publish=publish,
         stop_seconds=service.stop_seconds,
         memory_mb=service.memory_mb,
+        options=container_options(session, app, "deploy", process_type),
     )
 
 
@@ -122,4 +124,5 @@ def one_off_spec(
         command=command,
         tty=tty,
         stdin=stdin,
+        options=container_options(session, app, "run"),
     )

@@ -11,13 +11,12 @@ from paas.store.apps import App
 from paas.store.releases import Retirement
 
 DRAIN_POLL_SECONDS = 0.2
-DEFAULT_DRAIN_SECONDS = 60
 KEPT_RELEASES = 10
 
 
 def drain_seconds(session: Session, app: App) -> int:
     """How long requests in flight may take after the switch (checks:set wait-to-retire)."""
-    return int(session.properties.computed(app.id, "checks", "wait-to-retire", str(DEFAULT_DRAIN_SECONDS)))
+    return int(session.properties.computed(app.id, "checks", "wait-to-retire"))
 
 
 def retire(session: Session, item: Retirement) -> bool:

@@ -15,7 +15,6 @@ from paas.model.names import ProcessType, printable, whole_number
 from paas.model.release import WEB
 from paas.store.apps import App
 
-DEFAULT_STOP_SECONDS = 30
 MAX_STOP_SECONDS = 900
 MIN_SIZE_MB = 16
 MAX_SIZE_MB = 1024 * 1024
@@ -47,7 +46,7 @@ def service_settings(session: Session, app_id: int, kind: ProcessType | str) -> 
     """Read them; what is not set has its default."""
     get = session.properties.get
     stop = get(app_id, "service", f"{kind}.stop-timeout") or session.properties.computed(
-        app_id, "ps", "stop-timeout-seconds", str(DEFAULT_STOP_SECONDS)
+        app_id, "ps", "stop-timeout-seconds"
     )
     memory = get(app_id, "resource", f"{kind}.limit.memory")
     return ServiceSettings(

@@ -94,7 +94,7 @@ class Author:
 
 def deploy_branch(session: Session, app: App) -> BranchName:
     """The branch whose pushes deploy: the app's, else the global one, else master."""
-    return BranchName(session.properties.computed(app.id, "git", "deploy-branch", DEFAULT_BRANCH))
+    return BranchName(session.properties.computed(app.id, "git", "deploy-branch"))
 
 
 def attached_commit(session: Session, app: App) -> str | None:

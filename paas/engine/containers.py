@@ -40,7 +40,8 @@ class ContainerSpec:
     """Everything that is asked of the engine for one container.
 
     `command` None means the image's own; `entrypoint` None likewise. `publish` is a container port to publish
-    on a free loopback port of the host. `stop_seconds` is the grace between SIGTERM and SIGKILL.
+    on a free loopback port of the host. `stop_seconds` is the grace between SIGTERM and SIGKILL. `options` are words
+    as `docker run` takes them (``--shm-size 64m``); they count more than the other fields.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ContainerSpec:
     stdin: bool = False
     stop_seconds: int | None = None
     memory_mb: int | None = None
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import json
+
+from paas.model.properties import default_of
 from paas.store.database import Database
 
 GLOBAL = 0
 
 
 class Properties:
-    """The property store; an absent property reads as the given default."""
+    """The property store. What can be set by users is declared in paas.model.properties, with its default."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     def get(self, app_id: int, namespace: str, key: str, default: str = "") -> str:
+        """What is stored for exactly this scope."""
         row = self.database.row(
             "SELECT value FROM properties WHERE app_id = ? AND namespace = ? AND key = ?",
             (app_id, namespace, key),
         )
         return row["value"] if row else default
 
-    def computed(self, app_id: int, namespace: str, key: str, default: str = "") -> str:
-        """The app's own value, else the global one, else the default."""
-        return self.get(app_id, namespace, key) or self.get(GLOBAL, namespace, key) or default
+    def computed(self, app_id: int, namespace: str, key: str, default: str | None = None) -> str:
+        """The app's own value, else the global one, else the declared default."""
+        stored = self.get(app_id, namespace, key) or self.get(GLOBAL, namespace, key)
+        return stored or (default_of(namespace, key) if default is None else default)
 
     def set(self, app_id: int, namespace: str, key: str, value: str) -> None:
         """Store, or remove where the value is empty."""
@@ -37,3 +42,28 @@ class Properties:
                 "DELETE FROM properties WHERE app_id = ? AND namespace = ? AND key = ?",
                 (app_id, namespace, key),
             )
+
+    def all(self, app_id: int, namespace: str) -> dict[str, str]:
+        """Every stored key of a namespace in exactly this scope, sorted."""
+        rows = self.database.rows(
+            "SELECT key, value FROM properties WHERE app_id = ? AND namespace = ? ORDER BY key",
+            (app_id, namespace),
+        )
+        return {row["key"]: row["value"] for row in rows}
+
+    def items(self, app_id: int, namespace: str, key: str) -> list[str]:
+        """A property that is a list."""
+        stored = self.get(app_id, namespace, key)
+        return json.loads(stored) if stored else []
+
+    def set_items(self, app_id: int, namespace: str, key: str, items: list[str]) -> None:
+        self.set(app_id, namespace, key, json.dumps(items, ensure_ascii=False) if items else "")
+
+    def secret(self, app_id: int, namespace: str, key: str) -> str:
+        """A property that is encrypted at rest. Raises SecretKeyWrong."""
+        stored = self.get(app_id, namespace, key)
+        return self.database.secrets.decrypt(stored.encode()) if stored else ""
+
+    def set_secret(self, app_id: int, namespace: str, key: str, value: str) -> None:
+        encrypted = self.database.secrets.encrypt(value).decode() if value else ""
+        self.set(app_id, namespace, key, encrypted)

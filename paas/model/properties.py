@@ -1,0 +1,152 @@
+"""Which properties apps and the installation have, per namespace: the words of `GROUP:set` and `GROUP:report`.
+
+The names and the defaults are Dokku's (reference sections 1.7 and 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from paas.errors import PaasError
+from paas.model.names import BranchName, printable, whole_number
+
+BOTH: Literal["both"] = "both"
+APP: Literal["app"] = "app"
+GLOBAL_ONLY: Literal["global"] = "global"
+
+DAY_SECONDS = 24 * 3600
+
+
+class InvalidValue(PaasError):
+    """Invalid value for {key}: {given}. Give {expected}. Nothing was changed"""
+
+
+@dataclass(frozen=True)
+class Property:
+    """One setting. `scope`: where it can be set. `parse` turns what was typed into what is stored, or raises."""
+
+    key: str
+    default: str = ""
+    scope: Literal["both", "app", "global"] = BOTH
+    parse: Callable[[str], str] = str
+
+
+def _yes_or_no(key: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in ("true", "false"):
+            raise InvalidValue(key=key, given=printable(text), expected="true or false")
+        return text
+
+    return parse
+
+
+def _number(key: str, lowest: int, highest: int) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        number = whole_number(text, lowest, highest)
+        if number is None:
+            expected = f"a whole number from {lowest} to {highest}"
+            raise InvalidValue(key=key, given=printable(text), expected=expected)
+        return str(number)
+
+    return parse
+
+
+def _one_of(key: str, *words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise InvalidValue(key=key, given=printable(text), expected=" or ".join(words))
+        return text
+
+    return parse
+
+
+def yes_or_no(key: str, default: str = "false", scope: Literal["both", "app", "global"] = BOTH) -> Property:
+    return Property(key, default, scope, _yes_or_no(key))
+
+
+def number(
+    key: str, default: str, lowest: int, highest: int, scope: Literal["both", "app", "global"] = BOTH
+) -> Property:
+    return Property(key, default, scope, _number(key, lowest, highest))
+
+
+def one_of(key: str, *words: str) -> Property:
+    """A choice; the first word is the default."""
+    return Property(key, words[0], BOTH, _one_of(key, *words))
+
+
+NAMESPACES: dict[str, dict[str, Property]] = {
+    namespace: {item.key: item for item in items}
+    for namespace, items in {
+        "app": (
+            Property("deploy-source", scope=APP),
+            Property("deploy-source-metadata", scope=APP),
+            yes_or_no("disable-autocreation", scope=GLOBAL_ONLY),
+        ),
+        "app-json": (Property("appjson-path", "app.json"),),
+        "builder": (
+            Property("build-dir"),
+            one_of("selected", "", "dockerfile"),
+            yes_or_no("skip-cleanup"),
+        ),
+        "builder-dockerfile": (Property("dockerfile-path", "Dockerfile"),),
+        "builds": (number("retention", "20", 1, 10_000),),
+        "checks": (number("wait-to-retire", "60", 0, DAY_SECONDS),),
+        "cron": (Property("mailfrom"), Property("mailto"), yes_or_no("maintenance")),
+        "git": (
+            number("archive-max-files", "10000", 1, 10**9),
+            number("archive-max-size", "1073741824", 1, 10**15),
+            Property("deploy-branch", "master", parse=BranchName.parse),
+            yes_or_no("keep-git-dir"),
+            Property("rev-env-var", "GIT_REV"),
+            Property("source-image"),
+        ),
+        "logs": (
+            Property("app-label-alias", "com.dokku.app-name"),
+            Property("max-size", "10m"),
+        ),
+        "network": (
+            Property("attach-post-create"),
+            Property("attach-post-deploy"),
+            yes_or_no("bind-all-interfaces"),
+            Property("initial-network"),
+            Property("static-web-listener", scope=APP),
+            Property("tld"),
+        ),
+        "proxy": (
+            yes_or_no("disabled", scope=APP),
+            number("proxy-port", "", 1, 65535),
+            number("proxy-ssl-port", "", 1, 65535),
+            one_of("type", "haproxy", "nginx"),
+        ),
+        "ps": (
+            Property("dockerfile-start-cmd", scope=APP),
+            Property("procfile-path", "Procfile"),
+            Property("restart-policy", "on-failure:10"),
+            yes_or_no("restore", "true", APP),
+            yes_or_no("skip-deploy"),
+            Property("start-cmd", scope=APP),
+            number("stop-timeout-seconds", "30", 0, 900),
+        ),
+        "registry": (
+            Property("image-repo", scope=APP),
+            Property("image-repo-template"),
+            yes_or_no("push-on-release"),
+            Property("push-extra-tags"),
+            Property("server"),
+        ),
+        "scheduler": (one_of("selected", "docker-local"), Property("shell")),
+        "scheduler-docker-local": (
+            yes_or_no("init-process", "true"),
+            number("parallel-schedule-count", "1", 1, 100),
+        ),
+    }.items()
+}
+
+
+def default_of(namespace: str, key: str) -> str:
+    """What an unset property reads as; empty for keys that are not declared (internal ones)."""
+    found = NAMESPACES.get(namespace, {}).get(key)
+    return found.default if found else ""
