@@ -140,9 +140,13 @@ class Progress:
 
     def bytes(self, done: int, total: int | None = None) -> None:
         """Say how many bytes are done, of how many, and how fast."""
-        rate = done / max(time.monotonic() - self.started, 0.001)
+        self.update(self.rate(done, total))
+
+    def rate(self, done: int, total: int | None = None) -> str:
+        """``1.5 MB of 3.0 MB, 0.5 MB/s``."""
+        rate = done / max(self.seconds(), 0.001)
         share = f" of {size(total)}" if total else ""
-        self.update(f"{size(done)}{share}, {size(rate)}/s")
+        return f"{size(done)}{share}, {size(rate)}/s"
 
     @contextlib.contextmanager
     def ticking(self, state: Callable[[], str]) -> Iterator[None]:

@@ -63,18 +63,24 @@ class Revivals:
             del self.waiting[container_id]
             self.pauses[container_id] = (now, item.pause)
             with contextlib.suppress(PaasError):
-                self._start(session, container_id)
+                if not self._start(session, container_id):
+                    self.waiting[container_id] = Revival(now + item.pause, item.pause)
         serving = {process.container_id for process in session.releases.all_processes()}
         self.pauses = {key: value for key, value in self.pauses.items() if key in serving}
 
-    def _start(self, session: Session, container_id: str) -> None:
+    def _start(self, session: Session, container_id: str) -> bool:
+        """Returns False where it is to be tried again: somebody works on the app."""
         process = session.releases.process(container_id)
         if process is None:
-            return
+            return True
         lock = app_lock(session.settings, process.app_id)
         try:
             app = session.apps.by_id(process.app_id)
-            if app and not app.stopped and lock.try_acquire():
-                session.containers.start(container_id, process.name)
+            if app is None or app.stopped:
+                return True
+            if not lock.try_acquire():
+                return False
+            session.containers.start(container_id, process.name)
+            return True
         finally:
             lock.release()

@@ -9,13 +9,15 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
+from paas.commands.base import AppArgument, ForceOption, FormatOption, Group, session, the_app, wants_json
 from paas.deploy import changes, direct, one_off, pipeline
 from paas.deploy.direct import DeployRequest
 from paas.deploy.pipeline import NewServices
 from paas.deploy.services import (
+    CMD,
     DEFAULT_SIZE_MB,
     parse_size,
+    service_name,
     service_settings,
     set_flag,
     set_size,
@@ -23,7 +25,7 @@ from paas.deploy.services import (
 )
 from paas.errors import NotDeployed, PaasError
 from paas.model.names import ConfigKey, ProcessType, printable, whole_number
-from paas.model.release import WEB, Manifest
+from paas.model.release import WEB
 from paas.store.apps import App
 
 deploy_group = Group("deploy", "Deploy an image, a git reference and config in one step", bare="deploy")
@@ -34,7 +36,6 @@ ssh_group = Group("ssh", "Run a shell or a command in a new container", bare="ss
 
 MAX_PASSWORD_BYTES = 65536
 MAX_CONTAINERS = 1000
-CMD = "cmd"
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="[VAR=VALUE…]", show_default=False)]
 ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", show_default=False)]
@@ -55,6 +56,10 @@ class InvalidCount(PaasError):
 
 class NoSuchService(PaasError):
     """Service with type {kind} does not exist for app {app}. Valid types: {known}."""
+
+
+class OomNotForced(PaasError):
+    """This kills all processes of {app}, and requests with them. Nothing was changed. Add --force if that is meant"""
 
 
 class NothingToScale(PaasError):
@@ -142,13 +147,24 @@ def rebuild(app: AppArgument = "") -> None:
 
 
 @restart_group.command(":restart")
-def restart(app: AppArgument = "") -> None:
+def restart(
+    app: AppArgument = "",
+    simulate_oom: Annotated[
+        bool, typer.Option("--simulate-oom", help="Kill the processes as running out of memory does")
+    ] = False,
+    force: ForceOption = False,
+) -> None:
     """Replace an app's processes by new ones without losing a request."""
     found = the_app(app)
     if not found.deployed:
         raise NotDeployed(app=found.name)
+    if simulate_oom and not force:
+        raise OomNotForced(app=found.name)
     session().console.step("Restarting app...")
-    changes.restart(session(), found, "restart")
+    if simulate_oom:
+        changes.kill_all(session(), found)
+    else:
+        changes.restart(session(), found, "restart")
 
 
 def service_kind(app: App, name: str) -> ProcessType:
@@ -169,10 +185,6 @@ def service_names(app: App) -> list[str]:
         if release
         else []
     )
-
-
-def service_name(manifest: Manifest, kind: ProcessType) -> str:
-    return CMD if manifest.implicit else kind
 
 
 @services_group.command(":services")

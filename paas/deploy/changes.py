@@ -92,6 +92,19 @@ def restart(session: Session, app: App, kind: str, process_type: ProcessType | N
             _roll(session, app, running, session.apps.formation(app), keep)
 
 
+def kill_all(session: Session, app: App) -> None:
+    """restart --simulate-oom: kill every process as the kernel does when memory runs out. They come back as any
+    process does that ended: the agent starts them; without one it is done here."""
+    with operation(session, app, "restart", "--simulate-oom"):
+        killed = session.releases.processes(app.id)
+        for process in killed:
+            session.console.detail(f"Killing {process.name}; it is started again")
+            session.containers.kill(process.container_id)
+        if not notify_agent(session):
+            for process in killed:
+                session.containers.start(process.container_id, process.name)
+
+
 def restore(session: Session, app: App) -> None:
     """Start anew what of the app's processes is gone: for the agent, after somebody removed containers."""
     with operation(session, app, "restore") as running:

@@ -254,8 +254,10 @@ def sync_formation(
     stored = session.apps.formation(app)
     new = [kind for kind in manifest.processes if kind not in stored or not app.deployed]
     formation = {kind: count for kind, count in stored.items() if count or kind in manifest.processes}
-    if not app.deployed and services.usual:
-        formation = {kind: count for kind, count in formation.items() if kind in manifest.processes}
+    if services.usual:
+        for kind in formation.keys() - manifest.processes.keys():
+            if formation.pop(kind) and app.deployed:
+                session.console.warn(f"Service {kind} is not in the Procfile any more, its containers are stopped")
     for kind in manifest.processes:
         formation.setdefault(kind, services.usual)
         if kind in new and services.count is not None:

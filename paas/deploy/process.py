@@ -7,7 +7,7 @@ import shlex
 
 from paas.deploy.container_options import container_options
 from paas.deploy.registry import REGISTRY_KEYS
-from paas.deploy.services import service_settings
+from paas.deploy.services import DEFAULT_SIZE_MB, service_name, service_settings
 from paas.deploy.session import Session
 from paas.engine.containers import (
     LABEL_APP,
@@ -65,6 +65,13 @@ def environment(session: Session, config: dict[str, str], commit: str | None) ->
     return ({"GIT_REV": commit} if commit else {}) | values
 
 
+def metadata(commit: str | None, memory_mb: int | None) -> dict[str, str]:
+    """What Aptible's platform tells every container about itself; an app's own config can't change it."""
+    size = str(memory_mb or DEFAULT_SIZE_MB)
+    found = {"APTIBLE_LAYER": "app", "APTIBLE_CONTAINER_SIZE": size, "APTIBLE_CONTAINER_PROFILE": "m"}
+    return found | ({"APTIBLE_GIT_REF": commit} if commit else {})
+
+
 def process_spec(
     session: Session,
     app: App,
@@ -73,12 +80,18 @@ def process_spec(
     process_type: ProcessType,
     number: int,
     operation_id: int,
+    count: int = 1,
 ) -> ContainerSpec:
-    """One process of a release."""
+    """One process of a release, the `number`th of `count` of its type."""
     line = release.manifest.processes[process_type]
     name = f"{process_type}.{number}"
-    values = environment(session, release.config, release.commit) | {"DYNO": name}
     service = service_settings(session, app.id, process_type)
+    values = environment(session, release.config, release.commit) | {"DYNO": name}
+    values |= metadata(release.commit, service.memory_mb) | {
+        "APTIBLE_PROCESS_TYPE": service_name(release.manifest, process_type),
+        "APTIBLE_PROCESS_INDEX": str(number - 1),
+        "APTIBLE_PROCESS_CONTAINER_COUNT": str(count),
+    }
     publish = None
     if process_type == WEB:
         values["PORT"] = str(release.manifest.port)
@@ -115,6 +128,7 @@ def one_off_spec(
     """A throw-away container of an image: release commands and `run`."""
     mark = secrets.token_hex(3)
     values = environment(session, config, commit) | {"DYNO": f"{process_type}.{mark}"}
+    values |= metadata(commit, None)
     return ContainerSpec(
         name=f"{app.name}.{process_type}.{mark}",
         image=image_tag,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+from paas.deploy import aptible_env
+from paas.deploy.checkout import Checkout
 from paas.deploy.registry import docker_config_folder
 from paas.deploy.session import Session
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
@@ -20,6 +22,7 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
     """
     shutil.rmtree(session.repository(app).draft, ignore_errors=True)
     shutil.rmtree(docker_config_folder(session.settings, app.id), ignore_errors=True)
+    Checkout(session, app).forget(aptible_env.NAME)
     dead = [
         record
         for record in session.operations.open(app.id)

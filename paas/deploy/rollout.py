@@ -127,7 +127,10 @@ class Rollout:
         self, kind: ProcessType, number: int
     ) -> tuple[ProcessType, int, ContainerSpec, ServiceSettings, str]:
         """What `_start` needs: a thread does not read the database."""
-        spec = process_spec(self.session, self.app, self.release, self.image, kind, number, self.operation_id)
+        count = self.formation[kind]
+        spec = process_spec(
+            self.session, self.app, self.release, self.image, kind, number, self.operation_id, count
+        )
         domains = [domain for domain in self.session.apps.domains(self.app) if "*" not in domain]
         service = service_settings(self.session, self.app.id, kind)
         return kind, number, spec, service, domains[0] if domains else "localhost"

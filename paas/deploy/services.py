@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from paas.deploy.session import Session
 from paas.errors import PaasError
 from paas.model.names import ProcessType, printable, whole_number
-from paas.model.release import WEB
+from paas.model.release import WEB, Manifest
 from paas.store.apps import App
 
+CMD = "cmd"
 MAX_STOP_SECONDS = 900
 MIN_SIZE_MB = 16
 MAX_SIZE_MB = 1024 * 1024
@@ -27,6 +28,11 @@ class InvalidSize(PaasError):
 
 class InvalidStopTimeout(PaasError):
     """Invalid stop timeout: {given}. Give seconds, from 0 to 900. Nothing was changed"""
+
+
+def service_name(manifest: Manifest, kind: ProcessType) -> str:
+    """What Aptible calls a process type: ``cmd`` where there is no Procfile."""
+    return CMD if manifest.implicit else kind
 
 
 @dataclass(frozen=True)

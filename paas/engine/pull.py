@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from paas.console import Console
@@ -83,9 +84,10 @@ def pull(api: APIClient, ref: ImageRef, console: Console, auth: dict[str, str] |
 
     if ref.is_id:
         raise PullFailed(image=ref, what="An image id can't be pulled", advice="Give a name and a tag")
-    layers = _Layers(console, f"Pulling {ref.name}")
+    layers = _Layers(console, ref)
     user = auth["username"] if auth else None
-    with engine_errors():
+    # The engine asks a registry that does not answer again and again, for a minute, and says nothing meanwhile.
+    with engine_errors(), layers.told():
         try:
             with patience(api):
                 events = api.pull(
@@ -102,8 +104,6 @@ def pull(api: APIClient, ref: ImageRef, console: Console, auth: dict[str, str] |
                 layers.update(event)
         except APIError as error:
             raise pull_failure(ref, str(error.explanation or error), user) from error
-        finally:
-            console.end_live()
 
 
 def pull_failure(ref: ImageRef, message: str, user: str | None = None) -> PaasError:
@@ -137,16 +137,25 @@ def _denied(ref: ImageRef, user: str | None) -> PullFailed:
 class _Layers:
     """Adds up the layers' bytes of a pull."""
 
-    def __init__(self, console: Console, what: str) -> None:
-        self.progress = console.progress(what)
+    def __init__(self, console: Console, ref: ImageRef) -> None:
+        self.progress = console.progress(f"Pulling {ref.name}")
+        self.registry = ref.registry
         self.done: dict[str, int] = {}
         self.total: dict[str, int] = {}
+
+    def told(self) -> contextlib.AbstractContextManager[None]:
+        """While the block runs, say now and then how far it is."""
+        return self.progress.ticking(self._state)
+
+    def _state(self) -> str:
+        if not self.total:
+            return f"waiting for {self.registry}, {self.progress.seconds():.0f} s"
+        return self.progress.rate(sum(self.done.values()), sum(self.total.values()))
 
     def update(self, event: dict[str, Any]) -> None:
         detail = event.get("progressDetail") or {}
         if event.get("status") == "Downloading" and detail.get("total"):
             self.done[event["id"]] = detail["current"]
             self.total[event["id"]] = detail["total"]
-            self.progress.bytes(sum(self.done.values()), sum(self.total.values()))
         elif event.get("status") in ("Download complete", "Pull complete") and event.get("id") in self.total:
             self.done[event["id"]] = self.total[event["id"]]

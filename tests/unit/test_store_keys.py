@@ -144,7 +144,7 @@ def test_one_name_and_one_key_each(database: Database) -> None:
 def test_sshd_reads_one_line_a_key_with_only_a_number_of_ours_in_the_command(database: Database) -> None:
     keys = Keys(database)
     first = keys.add(SshKeyName("me@laptop"), f"{ed25519_key()} evil'; $(reboot)")
-    second = keys.add(SshKeyName("ci"), ed25519_key())
+    second = keys.add(SshKeyName("pipeline"), ed25519_key())
     path = database.settings.root / ".ssh/authorized_keys"
     lines = path.read_text().splitlines()
     assert len(lines) == 2
