@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from paas.deploy import aptible_env
 from paas.deploy.checkout import Checkout
-from paas.deploy.registry import Credentials, docker_config, registries_of
+from paas.deploy.registry import build_auths, docker_config
 from paas.deploy.session import Session
 from paas.deploy.source import Source, committed_image_id, obtain_image, pull_image
 from paas.engine.build import BuildRequest
@@ -44,7 +44,7 @@ def build_source(session: Session, app: App, source: Source, config: dict[str, s
     more than FROM an image without ONBUILD. Raises NothingToBuild, BuildFailed, PullFailed."""
     tag = f"paas-{session.settings.root_id}/{app.name}:{number}"
     if source.image is not None:
-        image = pull_image(session, source.image, config)
+        image = pull_image(session, app, source.image, config)
         session.images.tag(image.id, tag)
         return Built(image, tag, source.image.text, ignores_dockerfile=True)
     commit = str(source.commit)
@@ -57,7 +57,7 @@ def build_source(session: Session, app: App, source: Source, config: dict[str, s
         # The id in the message is the image that the user saw; its tag may have moved since.
         image_id = committed_image_id(repository.message(commit))
         found = session.images.find(image_id) if image_id else None
-        found = found or obtain_image(session, base, config, force=False)
+        found = found or obtain_image(session, app, base, config, force=False)
         if not found.on_build:
             session.images.tag(found.id, tag)
             return Built(found, tag, base.text)
@@ -100,9 +100,8 @@ def _build(
         if ignore is not None:
             extra[DOCKERIGNORE] = ignore + f"\n!{aptible_env.NAME}\n".encode()
         folder = checkout.update(repository, commit, extra)
-    credentials = Credentials.of(config)
     dockerfile = repository.read(commit, DOCKERFILE) or b""
-    auths = credentials.auths(registries_of(dockerfile)) if credentials else {}
+    auths = build_auths(session, app, config, dockerfile)
     try:
         with docker_config(session.settings, app.id, auths) as logins:
             labels = {LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)}

@@ -75,7 +75,7 @@ def deploy_image(
         # Before the image is asked for: a wrong folder is told at once.
         if build_dir is not None:
             source.check_build_dir(build_dir)
-        image = source.obtain_image(session, ref, session.config(app).all(), force)
+        image = source.obtain_image(session, app, ref, session.config(app).all(), force)
         session.repository(app).create(source.deploy_branch(session, app))
         commit = source.image_commit(session, app, ref, image, author, build_dir)
         session.console.step("Updating git repository with specified build context")
@@ -255,7 +255,7 @@ def sync_formation(
     new = [kind for kind in manifest.processes if kind not in stored or not app.deployed]
     formation = {kind: count for kind, count in stored.items() if count or kind in manifest.processes}
     if services.usual:
-        for kind in formation.keys() - manifest.processes.keys():
+        for kind in sorted(formation.keys() - manifest.processes.keys()):
             if formation.pop(kind) and app.deployed:
                 session.console.warn(f"Service {kind} is not in the Procfile any more, its containers are stopped")
     for kind in manifest.processes:

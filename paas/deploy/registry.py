@@ -1,4 +1,5 @@
-"""Credentials for private registries: APTIBLE_PRIVATE_REGISTRY_* in an app's config, used for every pull of its image.
+"""Credentials for private registries: APTIBLE_PRIVATE_REGISTRY_* in an app's config, else its registry:login, else the
+global one for that server.
 
 They go to the engine in a request's header, or in a file of a folder that only one build sees: never in an argument,
 a log, an image or a container.
@@ -16,9 +17,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from paas.deploy.session import Session
 from paas.errors import PaasError
-from paas.model.image import DEFAULT_REGISTRY, ImageRef
+from paas.model.image import DEFAULT_REGISTRY, ImageRef, registry_server
 from paas.settings import Settings
+from paas.store.apps import App
+from paas.store.logins import Logins
 
 IMAGE_KEY = "APTIBLE_DOCKER_IMAGE"
 HOST_KEY = "APTIBLE_PRIVATE_REGISTRY_HOST"
@@ -68,6 +72,38 @@ class Credentials:
         token = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         names = {self.host or host for host in hosts} | {self.host for _ in (1,) if self.host}
         return {DOCKER_HUB_AUTH if name == DEFAULT_REGISTRY else str(name): {"auth": token} for name in names}
+
+
+def login_for(session: Session, app: App, server: str) -> Credentials | None:
+    """What registry:login stored for a server: the app's, else the global one."""
+    found = Logins(session.properties).find(app.id, registry_server(server))
+    return Credentials(*found, registry_server(server)) if found else None
+
+
+def pull_credentials(session: Session, app: App, config: dict[str, str], ref: ImageRef) -> Credentials | None:
+    """Whom a pull of an image says it is. Raises CredentialsIncomplete."""
+    own = Credentials.of(config)
+    if own is not None and own.host in (None, ref.registry):
+        return own
+    return (None if ref.is_id else login_for(session, app, ref.registry)) or own
+
+
+def push_credentials(session: Session, app: App, config: dict[str, str], server: str) -> Credentials | None:
+    """Whom a push says it is: a password in the config is for pulls, unless its host is this server."""
+    own = Credentials.of(config)
+    return login_for(session, app, server) or (own if own is not None and own.host == server else None)
+
+
+def build_auths(
+    session: Session, app: App, config: dict[str, str], dockerfile: bytes
+) -> dict[str, dict[str, str]]:
+    """The ``auths`` of a build. Each of its logins is told to its own server only, whatever the Dockerfile names."""
+    found: dict[str, dict[str, str]] = {}
+    for server in Logins(session.properties).servers(app.id):
+        login = login_for(session, app, server)
+        found |= login.auths([server]) if login else {}
+    own = Credentials.of(config)
+    return found | (own.auths(registries_of(dockerfile)) if own else {})
 
 
 def registries_of(dockerfile: bytes) -> list[str]:

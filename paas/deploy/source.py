@@ -24,7 +24,7 @@ from dulwich.repo import Repo
 from paas import interrupts
 from paas.console import Console
 from paas.deploy.recovery import recover
-from paas.deploy.registry import USERNAME_KEY, Credentials
+from paas.deploy.registry import USERNAME_KEY, Credentials, pull_credentials
 from paas.deploy.session import Session
 from paas.engine.images import Image
 from paas.errors import Cancelled, PaasError
@@ -114,29 +114,28 @@ def attach(session: Session, app: App, attached: bool = True) -> None:
     session.properties.set(app.id, "git", DETACHED, "" if attached else "true")
 
 
-def obtain_image(session: Session, ref: ImageRef, config: dict[str, str], force: bool) -> Image:
-    """The image on the engine, pulled (with the credentials in `config`) where it is missing or `force` says so."""
+def obtain_image(session: Session, app: App, ref: ImageRef, config: dict[str, str], force: bool) -> Image:
+    """The image on the engine, pulled (with the app's credentials) where it is missing or `force` says so."""
     console = session.console
     image = session.images.resolve(ref)
     if image and not force:
         console.step("Image exists on host, skipping pull")
         return image
     console.step("Force pulling image" if image else "Pulling image")
-    return _pulled(session, ref, config, image)
+    return _pulled(session, ref, pull_credentials(session, app, config, ref), image)
 
 
-def pull_image(session: Session, ref: ImageRef, config: dict[str, str]) -> Image:
+def pull_image(session: Session, app: App, ref: ImageRef, config: dict[str, str]) -> Image:
     """The image as the registry has it now; one that is only here and came from no registry is taken as it is."""
     here = session.images.resolve(ref)
     if here and (ref.is_id or not (here.comes_from(ref.repository) or config.get(USERNAME_KEY))):
         session.console.step(f"Using {ref.name}, which is on this host only")
         return here
     session.console.step(f"Pulling {ref.name}")
-    return _pulled(session, ref, config, here)
+    return _pulled(session, ref, pull_credentials(session, app, config, ref), here)
 
 
-def _pulled(session: Session, ref: ImageRef, config: dict[str, str], before: Image | None) -> Image:
-    credentials = Credentials.of(config)
+def _pulled(session: Session, ref: ImageRef, credentials: Credentials | None, before: Image | None) -> Image:
     pulled = session.images.pull(ref, session.console, credentials.for_pull() if credentials else None)
     if before and before.id != pulled.id:
         session.console.detail(f"{ref.name} is another image now: {before.id[7:19]} -> {pulled.id[7:19]}")

@@ -18,6 +18,10 @@ _REFERENCE = re.compile(
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+_SERVER = re.compile(rf"{_HOST}|\[[0-9a-fA-F:]+\](?::[0-9]{{1,5}})?")
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_HUB = ("docker.io", "hub.docker.com", "index.docker.io", "registry-1.docker.io")
 
 
 class ImageNotSpecified(PaasError):
@@ -26,6 +30,29 @@ class ImageNotSpecified(PaasError):
 
 class InvalidImage(PaasError):
     """Invalid docker image: {text}. Give it as docker pull takes it, for example registry.example.com/team/app:1.2"""
+
+
+class InvalidServer(PaasError):
+    """Invalid registry server: {text}. Give its host name, and its port where it has one, for example registry.example.com:5000. Nothing was changed"""
+
+
+def registry_server(text: str) -> str:
+    """The host of a registry however it was written: ``https://quay.io/``, ``quay.io``; all names of Docker Hub are
+    ``docker.io``. Raises InvalidServer."""
+    host = text.removeprefix("https://").removeprefix("http://").partition("/")[0]
+    if len(host) > 255 or not _SERVER.fullmatch(host):
+        raise InvalidServer(text=printable(text))
+    host = host.lower()
+    return DEFAULT_REGISTRY if host in _HUB else host
+
+
+def is_repository(text: str) -> bool:
+    """Whether it is the path of an image, without host and tag."""
+    return len(text) <= 255 and _REPOSITORY.fullmatch(text) is not None
+
+
+def is_tag(text: str) -> bool:
+    return _TAG.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,14 @@ The names and the defaults are Dokku's (reference sections 1.7 and 3.2).
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from paas.errors import PaasError
+from paas.model.image import DEFAULT_REGISTRY, ImageRef, is_repository, is_tag, registry_server
 from paas.model.names import BranchName, printable, whole_number
 
 BOTH: Literal["both"] = "both"
@@ -17,6 +20,7 @@ APP: Literal["app"] = "app"
 GLOBAL_ONLY: Literal["global"] = "global"
 
 DAY_SECONDS = 24 * 3600
+APP_NAME_MARK = re.compile(r"\{\{\s*\.AppName\s*\}\}")
 
 
 class InvalidValue(PaasError):
@@ -77,6 +81,39 @@ def one_of(key: str, *words: str) -> Property:
     return Property(key, words[0], BOTH, _one_of(key, *words))
 
 
+def _repository(key: str, expected: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        with contextlib.suppress(PaasError):
+            found = ImageRef.parse(rendered_repository(text, "app"))
+            if found.tag is None and found.digest is None:
+                return text
+        raise InvalidValue(key=key, given=printable(text), expected=f"a path such as {expected}")
+
+    return parse
+
+
+def rendered_repository(template: str, app: str) -> str:
+    """``{{ .AppName }}`` in an image-repo-template filled in."""
+    return APP_NAME_MARK.sub(app, template)
+
+
+def _tags(text: str) -> str:
+    tags = [tag.strip() for tag in text.split(",")]
+    if not all(map(is_tag, tags)):
+        raise InvalidValue(key="push-extra-tags", given=printable(text), expected="tags such as latest,stable")
+    return ",".join(tags)
+
+
+def _server(text: str) -> str:
+    """A host, and the path below it where there is one (``ghcr.io/team``); empty for Docker Hub."""
+    bare = text.removeprefix("https://").removeprefix("http://").rstrip("/")
+    path = bare.partition("/")[2]
+    host = registry_server(bare)
+    if path and not is_repository(path):
+        raise InvalidValue(key="server", given=printable(text), expected="a host such as registry.example.com")
+    return f"{host}/{path}" if path and host != DEFAULT_REGISTRY else host
+
+
 NAMESPACES: dict[str, dict[str, Property]] = {
     namespace: {item.key: item for item in items}
     for namespace, items in {
@@ -131,11 +168,13 @@ NAMESPACES: dict[str, dict[str, Property]] = {
             number("stop-timeout-seconds", "30", 0, 900),
         ),
         "registry": (
-            Property("image-repo", scope=APP),
-            Property("image-repo-template"),
+            Property("image-repo", scope=APP, parse=_repository("image-repo", "team/app")),
+            Property(
+                "image-repo-template", parse=_repository("image-repo-template", "team/{{ .AppName }}")
+            ),
             yes_or_no("push-on-release"),
-            Property("push-extra-tags"),
-            Property("server"),
+            Property("push-extra-tags", parse=_tags),
+            Property("server", parse=_server),
         ),
         "scheduler": (one_of("selected", "docker-local"), Property("shell")),
         "scheduler-docker-local": (

@@ -19,6 +19,7 @@ from paas.deploy.session import Session
 from paas.engine.images import Image
 from paas.engine.pull import pull_failure
 from paas.model.image import ImageRef
+from paas.model.names import AppName
 from paas.settings import Settings
 
 NAMES = {
@@ -115,7 +116,8 @@ class Engine:
 def pull(session: Session, here: Image | None, name: str, values: dict[str, str]) -> list[Any]:
     engine = Engine(here)
     session.__dict__["images"] = engine
-    source.pull_image(session, ImageRef.parse(name), values)
+    app = session.apps.find("web1") or session.apps.create(AppName("web1"))
+    source.pull_image(session, app, ImageRef.parse(name), values)
     return engine.asked
 
 
