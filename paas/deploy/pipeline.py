@@ -18,6 +18,7 @@ from paas.deploy.manifest_files import read_manifest
 from paas.deploy.operation import RunningOperation, adopted_operation, announce, operation
 from paas.deploy.phase import run_before
 from paas.deploy.registry import IMAGE_KEY
+from paas.deploy.registry_push import push_release
 from paas.deploy.rollout import Rollout
 from paas.deploy.services import sized
 from paas.deploy.session import Session
@@ -221,6 +222,7 @@ def release(
     try:
         if before:
             run_before(session, app, record, plan.image, running.id)
+            push_release(session, app, plan.image, plan.config)
 
         def commit(serving: list[Process], retired: list[Retirement]) -> None:
             with session.database.transaction():

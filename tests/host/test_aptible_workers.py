@@ -128,6 +128,30 @@ def test_a_failing_worker_brings_the_old_one_back(workers: Workers) -> None:
     assert any(container.startswith(web) for container in workers.running("web"))
 
 
+def test_a_simulated_oom_kills_and_everything_comes_back(workers: Workers) -> None:
+    host, before = workers.host, workers.running("worker") | workers.running("web")
+    refused = host.ssh("restart", "--app", workers.app, "--simulate-oom")
+    assert (refused.code, refused.err) == (
+        1,
+        f" !     This kills all processes of {workers.app}, and requests with them. Nothing was changed."
+        " Add --force if that is meant\n",
+    )
+    ended = iter(
+        workers.engine.api.events(
+            filters={"type": "container", "event": ["die", "start"], "label": f"paas.app={workers.app}"},
+            decode=True,
+        )
+    )
+    told = host.ssh("restart", "--app", workers.app, "--simulate-oom", "--force").ok()
+    assert "Killing web.1; it is started again" in told and "Killing worker.1" in told
+    seen: list[tuple[str, str, str | None]] = []
+    while sum(status == "start" for _, status, _ in seen) < len(before):
+        event = next(ended)
+        seen.append((event["id"], event["status"], event["Actor"]["Attributes"].get("exitCode")))
+    assert {(name, "die", "137") for name in before} <= set(seen)
+    assert {name for name, status, _ in seen if status == "start"} == before
+
+
 def test_services_are_sized_and_stopped_as_set(workers: Workers) -> None:
     host = workers.host
     host.ssh("services:settings", "worker", "--app", workers.app, "--stop-timeout", "7").ok()

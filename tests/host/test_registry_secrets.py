@@ -106,9 +106,10 @@ def private(engine: docker.DockerClient, image_names: dict[str, str]) -> Iterato
 
 
 def test_a_deploy_of_an_image_leaves_no_password(
-    paas: Paas, host: Door, engine: docker.DockerClient, private: Registry
+    paas: Paas, door: Door, engine: docker.DockerClient, private: Registry
 ) -> None:
-    host.ssh("apps:create", "image").ok()
+    app = f"image-{door.name}"
+    door.ssh("apps:create", app).ok()
     image = private.name("team/app", "1")
     said = ""
     with Watch([PASSWORD, TOKEN]) as watch:
@@ -119,19 +120,19 @@ def test_a_deploy_of_an_image_leaves_no_password(
             ("--docker-image", image, *LOGIN, "lost"),
             ("--docker-image", image, *LOGIN),
         ):
-            result = host.ssh("deploy", "--app", "image", *words, input=f"{PASSWORD}\n")
+            result = door.ssh("deploy", "--app", app, *words, input=f"{PASSWORD}\n")
             said += result.out + result.err
         for words in (
-            ("restart", "--app", "image"),
-            ("rebuild", "--app", "image"),
-            ("config:set", "image", "A=1"),
+            ("restart", "--app", app),
+            ("rebuild", "--app", app),
+            ("config:set", app, "A=1"),
         ):
-            said += host.ssh(*words).ok()
+            said += door.ssh(*words).ok()
     assert said.count("=====> Application deployed:") == 4
     assert watch.found == set()
     assert any(b"docker-image" in line for line in watch.seen), "nothing of the deploys was seen"
     assert PASSWORD not in said
-    assert PASSWORD not in shown(host, "image")
+    assert PASSWORD not in shown(door, app)
     assert below(paas.root, PASSWORD, TOKEN) == []
     assert PASSWORD not in paas.log.read_text()
     told = described(engine, paas)

@@ -66,7 +66,8 @@ def test_web_is_told_its_port_and_the_image_its_own_command(session: Session, ap
     route_by(session, publishes_ports=False)
     spec = process_spec(session, app, release, PLAIN, WEB, 2, 9)
     assert spec.command is None and spec.image == "paas-x/a:3" and spec.publish is None
-    assert spec.environment == {"A": "own", "PORT": "8080", "DYNO": "web.2", "GIT_REV": "c" * 40}
+    own = {name: value for name, value in spec.environment.items() if not name.startswith("APTIBLE_")}
+    assert own == {"A": "own", "PORT": "8080", "DYNO": "web.2", "GIT_REV": "c" * 40}
     assert spec.labels == {
         "paas.root": str(session.settings.root),
         "paas.app": "a",
@@ -76,6 +77,27 @@ def test_web_is_told_its_port_and_the_image_its_own_command(session: Session, ap
         "paas.operation": "9",
     }
     assert spec.name.startswith("a.web.2.r3-") and spec.network == f"paas-{session.settings.root_id}"
+
+
+def test_what_aptible_tells_its_containers(session: Session, app: App, release: Release) -> None:
+    route_by(session, publishes_ports=False)
+    release.config["APTIBLE_PROCESS_TYPE"] = "mine"
+    session.properties.set(app.id, "resource", "worker.limit.memory", "512")
+    values = process_spec(session, app, release, PLAIN, WORKER, 2, 9, count=3).environment
+    assert {name: value for name, value in values.items() if name.startswith("APTIBLE_")} == {
+        "APTIBLE_PROCESS_TYPE": "worker",
+        "APTIBLE_PROCESS_INDEX": "1",
+        "APTIBLE_PROCESS_CONTAINER_COUNT": "3",
+        "APTIBLE_CONTAINER_SIZE": "512",
+        "APTIBLE_CONTAINER_PROFILE": "m",
+        "APTIBLE_LAYER": "app",
+        "APTIBLE_GIT_REF": "c" * 40,
+    }
+    implicit = dataclasses.replace(release, manifest=dataclasses.replace(release.manifest, implicit=True))
+    assert process_spec(session, app, implicit, PLAIN, WEB, 1, 9).environment["APTIBLE_PROCESS_TYPE"] == "cmd"
+    short = one_off_spec(session, app, "t", PLAIN, {}, None, "run", ("env",)).environment
+    assert short.keys() & {"APTIBLE_PROCESS_CONTAINER_COUNT", "APTIBLE_GIT_REF"} == set()
+    assert short["APTIBLE_CONTAINER_SIZE"] == "1024"
 
 
 def test_without_a_router_web_is_published(session: Session, app: App, release: Release) -> None:
