@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from paas.model.cron import CronTask
 from paas.model.names import ProcessType
 
 WEB = ProcessType("web")
@@ -52,6 +53,7 @@ class Manifest:
     `processes` maps each type to its command line, None for the image's own CMD. `port` is where web listens.
     `before` are the commands of the release phase, `hooks` those after a deploy, restart, configure or scale
     (``after_deploy_success``: …). `implicit`: there is no Procfile; the one type is web, which Aptible calls cmd.
+    `cron` are the tasks that the agent starts at their times.
     """
 
     processes: dict[ProcessType, str | None]
@@ -60,6 +62,7 @@ class Manifest:
     checks: dict[ProcessType, tuple[Check, ...]] = field(default_factory=dict)
     hooks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     implicit: bool = False
+    cron: tuple[CronTask, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -76,6 +79,7 @@ class Manifest:
             },
             hooks={name: tuple(commands) for name, commands in data["hooks"].items()},
             implicit=data["implicit"],
+            cron=tuple(CronTask(**item) for item in data.get("cron", ())),
         )
 
 
