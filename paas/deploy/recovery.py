@@ -7,6 +7,7 @@ import shutil
 from paas.deploy import aptible_env
 from paas.deploy.checkout import Checkout
 from paas.deploy.registry import docker_config_folder
+from paas.deploy.registry_push import end_push
 from paas.deploy.session import Session
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
 from paas.store.apps import App
@@ -47,6 +48,7 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
             state = session.containers.find(process.container_id)
             if state is not None and not state.running:
                 session.containers.start(process.container_id, process.name)
+    end_push(session, app)
     for release in session.releases.pending(app.id):
         session.images.untag(release.image_tag)
         session.releases.fail(app.id, release.number)

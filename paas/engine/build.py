@@ -40,7 +40,7 @@ class BuildFailed(PaasError):
 
 
 class BaseRefused(BuildFailed):
-    """App build failed: an image of the Dockerfile's FROM lines can't be pulled ({reason}). Its registry wants credentials, or refused those that are set. The release that served before still does. Set APTIBLE_PRIVATE_REGISTRY_USERNAME and APTIBLE_PRIVATE_REGISTRY_PASSWORD with config:set, then deploy again"""
+    """App build failed: an image of the Dockerfile's FROM lines can't be pulled ({reason}). Its registry wants credentials, or refused those that are set. The release that served before still does. Log in with registry:login, or set APTIBLE_PRIVATE_REGISTRY_USERNAME and APTIBLE_PRIVATE_REGISTRY_PASSWORD with config:set, then deploy again"""
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,8 @@ class PullFailed(PaasError):
     """Failed to pull image: {image}. {what}. Nothing was changed. {advice}"""
 
 
-# Marks in the engine's message, what they mean, and what to do; the first that fits counts.
-MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (
-        ("toomanyrequests", "pull rate limit"),
-        "The registry {registry} takes no more pulls from here for now (rate limit)",
-        "Try again later, or pull with credentials",
-    ),
+# Marks of a registry that is not trusted, of any transfer.
+TRUST: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("x509", "certificate"),
         "The certificate of the registry {registry} is not trusted here ({reason})",
@@ -35,6 +30,26 @@ MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "The registry {registry} does not speak TLS",
         "Give it a certificate, or list it in the engine's insecure-registries",
     ),
+)
+UNREACHABLE = (
+    "dial tcp",
+    "no such host",
+    "connection refused",
+    "timeout",
+    "Timeout",
+    "network is unreachable",
+    "proxyconnect",
+    "EOF",
+    "server misbehaving",
+)
+# Marks in the engine's message, what they mean, and what to do; the first that fits counts.
+MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("toomanyrequests", "pull rate limit"),
+        "The registry {registry} takes no more pulls from here for now (rate limit)",
+        "Try again later, or pull with credentials",
+    ),
+    *TRUST,
     (
         ("no matching manifest",),
         "The registry {registry} has no such image for this machine's architecture",
@@ -51,17 +66,7 @@ MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "Send the command again; what was fetched is kept",
     ),
     (
-        (
-            "dial tcp",
-            "no such host",
-            "connection refused",
-            "timeout",
-            "Timeout",
-            "network is unreachable",
-            "proxyconnect",
-            "EOF",
-            "server misbehaving",
-        ),
+        UNREACHABLE,
         "The registry {registry} can't be reached ({reason})",
         "Check the name and the network, or send the image with git:load-image",
     ),
@@ -84,7 +89,7 @@ def pull(api: APIClient, ref: ImageRef, console: Console, auth: dict[str, str] |
 
     if ref.is_id:
         raise PullFailed(image=ref, what="An image id can't be pulled", advice="Give a name and a tag")
-    layers = _Layers(console, ref)
+    layers = Layers(console, ref, "Pulling", "Downloading", "Download complete", "Pull complete")
     user = auth["username"] if auth else None
     # The engine asks a registry that does not answer again and again, for a minute, and says nothing meanwhile.
     with engine_errors(), layers.told():
@@ -125,21 +130,22 @@ def _denied(ref: ImageRef, user: str | None) -> PullFailed:
         return PullFailed(
             image=ref,
             what=f"The registry {ref.registry} refused the user {user}: wrong or expired credentials, or no right to it",
-            advice="Give fresh ones: deploy --private-registry-username USER --private-registry-password -",
+            advice="Give fresh ones: registry:login, or deploy --private-registry-username USER --private-registry-password -",
         )
     return PullFailed(
         image=ref,
         what=f"The registry {ref.registry} has no such image, or wants credentials for it",
-        advice="Check the name; for a private image set a username and password with deploy or config:set",
+        advice="Check the name; for a private image log in with registry:login, or set a username and password with deploy or config:set",
     )
 
 
-class _Layers:
-    """Adds up the layers' bytes of a pull."""
+class Layers:
+    """Adds up the layers' bytes of a transfer; `busy` is the engine's word for one under way, `ends` those for its end."""
 
-    def __init__(self, console: Console, ref: ImageRef) -> None:
-        self.progress = console.progress(f"Pulling {ref.name}")
+    def __init__(self, console: Console, ref: ImageRef, what: str, busy: str, *ends: str) -> None:
+        self.progress = console.progress(f"{what} {ref.name}")
         self.registry = ref.registry
+        self.busy, self.ends = busy, ends
         self.done: dict[str, int] = {}
         self.total: dict[str, int] = {}
 
@@ -154,8 +160,9 @@ class _Layers:
 
     def update(self, event: dict[str, Any]) -> None:
         detail = event.get("progressDetail") or {}
-        if event.get("status") == "Downloading" and detail.get("total"):
+        if event.get("status") == self.busy and detail.get("total"):
             self.done[event["id"]] = detail["current"]
-            self.total[event["id"]] = detail["total"]
-        elif event.get("status") in ("Download complete", "Pull complete") and event.get("id") in self.total:
+            # What is packed on the way may become larger than it was thought to be.
+            self.total[event["id"]] = max(detail["total"], detail["current"])
+        elif event.get("status") in self.ends and event.get("id") in self.total:
             self.done[event["id"]] = self.total[event["id"]]

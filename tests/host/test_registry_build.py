@@ -61,8 +61,8 @@ def refused_base(output: str) -> None:
     start, _, rest = line.partition(" (")
     assert start == "remote:  !     App build failed: an image of the Dockerfile's FROM lines can't be pulled"
     assert rest.partition("). ")[2].rstrip() == (
-        "Its registry wants credentials, or refused those that are set. The release that served before still does. Set"
-        " APTIBLE_PRIVATE_REGISTRY_USERNAME and APTIBLE_PRIVATE_REGISTRY_PASSWORD with config:set, then deploy again"
+        "Its registry wants credentials, or refused those that are set. The release that served before still does. Log in"
+        " with registry:login, or set APTIBLE_PRIVATE_REGISTRY_USERNAME and APTIBLE_PRIVATE_REGISTRY_PASSWORD with config:set, then deploy again"
     )
 
 

@@ -87,7 +87,7 @@ def test_wrong_credentials(paas: Paas, host: Door, registry: Registry, image: st
         result,
         f"Failed to pull image: {image}. The registry {registry.host} refused the user {USER}:"
         " wrong or expired credentials, or no right to it. Nothing was changed. Give fresh ones:"
-        " deploy --private-registry-username USER --private-registry-password -",
+        " registry:login, or deploy --private-registry-username USER --private-registry-password -",
     )
     assert "not-it" not in result.out + result.err
     # Neither the image nor the credentials were stored.
@@ -100,7 +100,8 @@ def test_missing_credentials(host: Door, registry: Registry, image: str) -> None
     refused(
         host.ssh("deploy", "--app", "missing", "--docker-image", image),
         f"Failed to pull image: {image}. The registry {registry.host} has no such image, or wants credentials for it."
-        " Nothing was changed. Check the name; for a private image set a username and password with deploy or config:set",
+        " Nothing was changed. Check the name; for a private image log in with registry:login, or set a username and"
+        " password with deploy or config:set",
     )
     refused(
         host.ssh("deploy", "--app", "missing", "--docker-image", image, "--private-registry-username", USER),
