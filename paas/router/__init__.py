@@ -8,7 +8,7 @@ from typing import Protocol
 from paas.router import binary
 from paas.router.direct import Direct
 from paas.router.haproxy import Change, HAProxy
-from paas.router.routes import Route, Routes, Server
+from paas.router.routes import Port, Route, Routes, Server
 from paas.router.runtime import RouterFailed, RouterNotRunning
 from paas.settings import Settings
 
@@ -16,6 +16,7 @@ __all__ = [
     "Change",
     "Direct",
     "HAProxy",
+    "Port",
     "Route",
     "Router",
     "RouterFailed",
@@ -38,6 +39,8 @@ class Router(Protocol):
         """What is missing for domains and how to get it, one line; None when nothing is."""
 
     def apply(self, routes: Routes) -> Change: ...
+
+    def refusal(self, port: int) -> str | None: ...
 
     def drained(self, slot: int, server_name: str) -> bool: ...
 

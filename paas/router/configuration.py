@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from paas.router.routes import Routes
+from paas.router.routes import ANY_HOST, Listener, Routes, Server
 from paas.settings import Listen, Settings
 
 CONFIG_FILE = "haproxy.cfg"
@@ -46,6 +46,7 @@ SERVER_OPTIONS = ""
 
 # Said by the router or by nobody. With underscores too: CGI-style frameworks can't tell them from dashes.
 UNTRUSTED_HEADERS = "^(x[-_]forwarded[-_].*|forwarded|x[-_]real[-_]ip|x[-_]request[-_]start|proxy|x[-_]aptible[-_]health[-_]check)$"
+FOUND = "{ var(txn.slot) -m found }"
 IDEMPOTENT_METHODS = "GET HEAD OPTIONS TRACE PUT DELETE"
 
 
@@ -82,28 +83,40 @@ def stock_for(routes: Routes) -> int:
     return -(-wanted // SLOT_STEP) * SLOT_STEP
 
 
-def identity(settings: Settings, stock: int, machine: Machine | None = None) -> Identity:
-    """What HAProxy will say of itself once it has loaded the file with this stock."""
-    text = _head(settings, machine or Machine()) + "".join(page(name) for name in PAGES)
+def identity(
+    settings: Settings, stock: int, machine: Machine | None = None, listeners: tuple[Listener, ...] = ()
+) -> Identity:
+    """What HAProxy will say of itself once it has loaded the file with this stock and these ports."""
+    text = _head(settings, machine or Machine(), listeners) + "".join(page(name) for name in PAGES)
     return Identity(hashlib.sha256(text.encode()).hexdigest()[:12], stock)
 
 
 def render(settings: Settings, routes: Routes, stock: int, machine: Machine | None = None) -> str:
     """The whole configuration file. `stock` is raised to the highest slot in use."""
     stock = max(stock, routes.highest_slot)
-    head = _head(settings, machine or Machine())
-    head = head.replace("@identity@", str(identity(settings, stock, machine)), 1)
-    servers = {route.slot: route.servers for route in routes.routes}
+    head = _head(settings, machine or Machine(), routes.listeners)
+    head = head.replace("@identity@", str(identity(settings, stock, machine, routes.listeners)), 1)
+    servers: dict[str, list[Server]] = {}
+    for (backend, _), server in sorted(routes.servers.items()):
+        servers.setdefault(backend, []).append(server)
     lines = [head]
     for slot in range(1, stock + 1):
-        lines.append(f"backend slot{slot} from slots\n")
-        for server in sorted(servers.get(slot, ()), key=lambda server: server.name):
-            lines.append(f"    server {server.name} {server.endpoint}{SERVER_OPTIONS}\n")
+        lines += _backend(f"slot{slot}", "slots", servers)
+    for listener in routes.listeners:
+        lines += _backend(listener.backend, "slots" if listener.mode == "http" else "tcp", servers)
     return "".join(lines)
 
 
+def _backend(name: str, defaults: str, servers: dict[str, list[Server]]) -> list[str]:
+    lines = [f"backend {name} from {defaults}\n"]
+    for server in servers.get(name, ()):
+        lines.append(f"    server {server.name} {server.endpoint}{SERVER_OPTIONS}\n")
+    return lines
+
+
 def render_map(routes: Routes) -> str:
-    """The file of domains and of apps' options: one `domain slotN` or `slotN/option value` a line, sorted."""
+    """The file of domains and of apps' options, sorted: `domain slotN`, `domain:PORT slotN.PORT` or
+    `slotN/option value` a line."""
     return "".join(f"{key} {value}\n" for key, value in sorted(routes.entries.items()))
 
 
@@ -113,8 +126,16 @@ def page(name: str) -> str:
     return (Path(__file__).parent / name).read_text()
 
 
-def _head(settings: Settings, machine: Machine) -> str:
-    return "\n".join([*_global(machine), *_defaults(), *_frontend(settings, machine), ""])
+def _head(settings: Settings, machine: Machine, listeners: tuple[Listener, ...]) -> str:
+    lines = [*_global(machine), *_defaults(), *_web(settings, machine)]
+    for number in sorted({item.number for item in listeners if item.mode == "http"}):
+        lines += _http_port(settings, machine, number)
+    for item in listeners:
+        if item.mode == "tcp":
+            lines += _tcp_port(settings, machine, item)
+    # The names of the apps' own backends are part of the shape: no runtime command adds one.
+    lines += [f"# {item.backend}" for item in listeners if item.mode == "http"]
+    return "\n".join([*lines, ""])
 
 
 def _global(machine: Machine) -> list[str]:
@@ -160,22 +181,76 @@ def _defaults() -> list[str]:
         "defaults slots from web",
         "    http-request set-timeout server var(txn.idle) if { var(txn.idle) -m found }",
         "",
+        "defaults tcp",
+        "    mode tcp",
+        f"    timeout connect {CONNECT_SECONDS}s",
+        f"    timeout queue {QUEUE_SECONDS}s",
+        f"    timeout client {TUNNEL_SECONDS}s",
+        f"    timeout server {TUNNEL_SECONDS}s",
+        f"    timeout client-fin {CLOSING_SECONDS}s",
+        f"    timeout server-fin {CLOSING_SECONDS}s",
+        "    balance leastconn",
+        f"    retries {RETRIES}",
+        "    option redispatch 1",
+        "",
     ]
 
 
-def _frontend(settings: Settings, machine: Machine) -> list[str]:
-    found = "{ var(txn.slot) -m found }"
-    wildcards = []
-    for _ in range(WILDCARD_DEPTH):
-        wildcards += [
-            f"    http-request set-var(txn.rest) var(txn.rest),field(2,.,0) unless {found}",
-            f"    http-request set-var(txn.slot) str(*.),concat(,txn.rest),map({MAP_FILE}) unless {found}",
-        ]
+def _web(settings: Settings, machine: Machine) -> list[str]:
     relay = f"abns@paas-{settings.root_id}"
     return [
         "frontend web from web",
         f"    bind {_bind(settings.http_listen, machine)}",
         f"    bind {relay} accept-proxy",
+        *_request(),
+        f"    http-request set-var(txn.ssl) var(txn.slot),concat(/ssl),map({MAP_FILE}) if {FOUND}",
+        "    http-request redirect scheme https code 301 if { var(txn.ssl) -m found } !{ ssl_fc } !{ stopping }",
+        f"    http-response set-header Strict-Transport-Security max-age={HSTS_SECONDS}"
+        " if { var(txn.ssl) -m found } { ssl_fc }",
+        *_hand_over("relay"),
+        "backend unknown from web",
+        '    http-request return status 404 content-type "text/html; charset=utf-8" file 404.html',
+        "",
+        *_relay("relay", relay),
+    ]
+
+
+def _http_port(settings: Settings, machine: Machine, number: int) -> list[str]:
+    relay = f"abns@paas-{settings.root_id}-{number}"
+    listen = Listen(settings.http_listen.host, number)
+    return [
+        f"frontend http{number} from web",
+        f"    bind {_bind(listen, machine)}",
+        f"    bind {relay} accept-proxy",
+        *_request(number),
+        *_hand_over(f"relay{number}"),
+        *_relay(f"relay{number}", relay),
+    ]
+
+
+def _tcp_port(settings: Settings, machine: Machine, listener: Listener) -> list[str]:
+    return [
+        f"frontend tcp{listener.number} from tcp",
+        f"    bind {_bind(Listen(settings.http_listen.host, listener.number), machine)}",
+        f"    default_backend {listener.backend}",
+        "",
+    ]
+
+
+def _request(number: int | None = None) -> list[str]:
+    """Headers, and the backend of the host that is asked for, on the router's own port or on another one."""
+    end = f",:{number}" if number else ""
+    exact = f",concat(:{number})" if number else ""
+    wildcards = []
+    for _ in range(WILDCARD_DEPTH):
+        wildcards += [
+            f"    http-request set-var(txn.rest) var(txn.rest),field(2,.,0) unless {FOUND}",
+            f"    http-request set-var(txn.slot) str(*.),concat(,txn.rest{end}),map({MAP_FILE}) unless {FOUND}",
+        ]
+    if number:
+        anyone = f"str({ANY_HOST}:{number}),map({MAP_FILE})"
+        wildcards.append(f"    http-request set-var(txn.slot) {anyone} unless {FOUND}")
+    return [
         f"    http-request del-header '{UNTRUSTED_HEADERS}' -m reg",
         "    http-request set-header X-Forwarded-For %[src]",
         "    http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]",
@@ -183,27 +258,26 @@ def _frontend(settings: Settings, machine: Machine) -> list[str]:
         "    http-request set-header X-Request-Start t=%[date(0,ms)]",
         f"    http-request disable-l7-retry unless {{ method {IDEMPOTENT_METHODS} }}",
         "    http-request set-var(txn.rest) req.hdr(host),host_only,rtrim(.),lower",
-        f"    http-request set-var(txn.slot) var(txn.rest),map({MAP_FILE})",
+        f"    http-request set-var(txn.slot) var(txn.rest){exact},map({MAP_FILE})",
         # One label less each time: the most specific wildcard is found first, and each look is one in a tree.
         *wildcards,
-        f"    http-request set-var(txn.idle) var(txn.slot),concat(/idle),map({MAP_FILE}) if {found}",
-        f"    http-request set-var(txn.ssl) var(txn.slot),concat(/ssl),map({MAP_FILE}) if {found}",
-        "    http-request redirect scheme https code 301 if { var(txn.ssl) -m found } !{ ssl_fc } !{ stopping }",
-        f"    http-response set-header Strict-Transport-Security max-age={HSTS_SECONDS}"
-        " if { var(txn.ssl) -m found } { ssl_fc }",
+        f"    http-request set-var(txn.idle) var(txn.slot),concat(/idle),map({MAP_FILE}) if {FOUND}",
+    ]
+
+
+def _hand_over(relay: str) -> list[str]:
+    return [
         # What an old worker knows can't be changed any more: it hands requests to the one that knows better. The
         # socket is abstract because workers may not enter the root.
-        "    use_backend relay if { stopping }",
-        f"    use_backend %[var(txn.slot)] if {found}",
+        f"    use_backend {relay} if {{ stopping }}",
+        f"    use_backend %[var(txn.slot)] if {FOUND}",
         "    default_backend unknown",
         "",
-        "backend unknown from web",
-        '    http-request return status 404 content-type "text/html; charset=utf-8" file 404.html',
-        "",
-        "backend relay from web",
-        f"    server current {relay} send-proxy-v2",
-        "",
     ]
+
+
+def _relay(name: str, address: str) -> list[str]:
+    return [f"backend {name} from web", f"    server current {address} send-proxy-v2", ""]
 
 
 def _bind(listen: Listen, machine: Machine) -> str:

@@ -25,11 +25,11 @@ class Running:
 
 @dataclass(frozen=True)
 class Observed:
-    """What one worker does: its identity, process id, servers by (slot, name), and its map."""
+    """What one worker does: its identity, process id, servers by (backend, name), and its map."""
 
     identity: Identity
     pid: int
-    servers: dict[tuple[int, str], Running] = field(default_factory=dict)
+    servers: dict[tuple[str, str], Running] = field(default_factory=dict)
     entries: dict[str, str] = field(default_factory=dict)
 
 
@@ -49,20 +49,25 @@ def observe(ask: Callable[[str], str]) -> Observed:
     )
 
 
-def read_servers(text: str) -> dict[tuple[int, str], Running]:
+def read_servers(text: str) -> dict[tuple[str, str], Running]:
     """Parse `show servers state`; backends that are no slots are left out."""
     servers = {}
     for line in text.splitlines():
         words = line.split(" ")
         if len(words) >= COLUMNS and words[BACKEND].startswith("slot"):
             running = Running(words[ADDRESS], int(words[PORT]), words[ADMIN_STATE] == "0")
-            servers[int(words[BACKEND][4:]), words[NAME]] = running
+            servers[words[BACKEND], words[NAME]] = running
     return servers
 
 
 def read_map(text: str) -> dict[str, str]:
     """Parse `show map` (reference, key, value a line)."""
     return {key: value for _, key, value in (line.split(" ") for line in text.splitlines() if line)}
+
+
+def slot_of(backend: str) -> int:
+    """The slot that ``slotN`` and ``slotN.PORT`` belong to."""
+    return int(backend.removeprefix("slot").partition(".")[0])
 
 
 def difference(routes: Routes, observed: Observed) -> list[str]:
@@ -72,7 +77,7 @@ def difference(routes: Routes, observed: Observed) -> list[str]:
     then the domains that may lead to them, and only then what is no longer wanted: that is drained, not deleted.
     """
     stock = observed.identity.stock
-    wanted = {key: server for key, server in routes.servers.items() if key[0] <= stock}
+    wanted = {key: server for key, server in routes.servers.items() if slot_of(key[0]) <= stock}
     unwanted = [key for key, running in observed.servers.items() if running.serving and key not in wanted]
     if not unwanted:
         return [*_bring(wanted, observed), *_lead(routes, observed)]
@@ -86,11 +91,11 @@ def difference(routes: Routes, observed: Observed) -> list[str]:
     ]
 
 
-def _bring(wanted: dict[tuple[int, str], Server], observed: Observed) -> list[str]:
+def _bring(wanted: dict[tuple[str, str], Server], observed: Observed) -> list[str]:
     moved, new = [], []
     for key, server in wanted.items():
         running = observed.servers.get(key)
-        name = f"slot{key[0]}/{key[1]}"
+        name = "/".join(key)
         if running is None:
             new.append(f"add server {name} {server.endpoint}{SERVER_OPTIONS}")
         elif _endpoint(running) != (server.address, server.port):
@@ -112,8 +117,8 @@ def _lead(routes: Routes, observed: Observed) -> list[str]:
     return commands
 
 
-def _state(key: tuple[int, str], state: str) -> str:
-    return f"set server slot{key[0]}/{key[1]} state {state}"
+def _state(key: tuple[str, str], state: str) -> str:
+    return f"set server {'/'.join(key)} state {state}"
 
 
 def _endpoint(running: Running) -> tuple[str, int]:

@@ -20,6 +20,10 @@ class Direct:
         """Do nothing: the engine has published the ports."""
         return Change(running=False)
 
+    def refusal(self, port: int) -> str | None:
+        """No app gets a port of the host."""
+        return None
+
     def drained(self, slot: int, server_name: str) -> bool:
         """Nobody can tell; callers wait no longer than they have to."""
         return True

@@ -7,6 +7,8 @@ says it is, and sends the difference over the runtime API.
 from __future__ import annotations
 
 import csv
+import dataclasses
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,19 +25,22 @@ from paas.router.configuration import (
     render_map,
     stock_for,
 )
-from paas.router.difference import Observed, difference, observe
+from paas.router.difference import Observed, difference, observe, slot_of
 from paas.router.files import replace
+from paas.router.ports import refusal
 from paas.router.routes import Routes
 from paas.router.runtime import RouterFailed, RouterNotRunning, Runtime
 from paas.router.workers import Workers
-from paas.settings import Settings
+from paas.settings import Listen, Settings
 from paas.store.locks import held
 
 LOCK = "router.lock"
 REMOVE_SECONDS = 3.0  # until a server whose sessions were shut down must be free of them
 POLL_SECONDS = 0.05
 DEFAULT_HTTP_PORT = 80
-SERVER_TYPE = 4  # in `show stat`
+FRONTEND_TYPE, SERVER_TYPE = 1, 4  # in `show stat`
+PORT_FRONTEND = re.compile(r"(?:http|tcp)(\d+)")
+ALSO = re.compile(r'value="([^"]+)"')
 GONE = ("No such server", "No such backend", "Can't find")
 
 
@@ -43,13 +48,15 @@ GONE = ("No such server", "No such backend", "Can't find")
 class Change:
     """What `apply` did: `commands` sent to HAProxy; `running` False when nobody was there to take them.
 
-    `reload_due` says that few backends are left and that a quiet moment is a good one for `reload`.
+    `reload_due` says that few backends are left and that a quiet moment is a good one for `reload`. `blocked` are the
+    apps' ports that something else on this machine holds: they are left out until it lets go.
     """
 
     running: bool = True
     reloaded: bool = False
     commands: tuple[str, ...] = ()
     reload_due: bool = False
+    blocked: tuple[int, ...] = ()
 
 
 class HAProxy:
@@ -83,7 +90,7 @@ class HAProxy:
     def write(self, routes: Routes) -> bool:
         """Bring the files in step, before HAProxy is started; True when one changed."""
         with held(self._settings.locks_dir / LOCK):
-            return self._write(routes)
+            return self._write(routes.without(self._blocked(routes)))
 
     def apply(self, routes: Routes) -> Change:
         """Make the files and the running HAProxy what `routes` says. Does nothing when they are.
@@ -91,18 +98,28 @@ class HAProxy:
         Servers that are no longer wanted take no new requests afterwards; `finish_drains` deletes them.
         """
         with held(self._settings.locks_dir / LOCK):
+            blocked = self._blocked(routes)
+            routes = routes.without(blocked)
             self._write(routes)
             try:
-                return self._bring_in_step(routes)
+                return dataclasses.replace(self._bring_in_step(routes), blocked=blocked)
             except RouterNotRunning:
-                return Change(running=False)
+                return Change(running=False, blocked=blocked)
 
     def reload(self, routes: Routes) -> Change:
         """Load the file in a new worker without closing anybody's connection, then bring all in step."""
         with held(self._settings.locks_dir / LOCK):
+            blocked = self._blocked(routes)
+            routes = routes.without(blocked)
             self._write(routes)
             self._workers.reload(self._identity(routes))
-            return self._bring_in_step(routes)
+            return dataclasses.replace(self._bring_in_step(routes), blocked=blocked)
+
+    def refusal(self, port: int) -> str | None:
+        """Why the router could not listen on a port of the host, None when it could or does."""
+        if port in self._listening():
+            return None
+        return refusal(Listen(self._settings.http_listen.host, port))
 
     def drained(self, slot: int, server_name: str) -> bool:
         """Whether no request and no connection is on the server, in this worker or an old one."""
@@ -142,10 +159,29 @@ class HAProxy:
                 servers = observe(runtime.ask).servers
         except RouterNotRunning:
             return ()
-        return tuple(key for key, server in servers.items() if not server.serving)
+        found = ((slot_of(backend), name) for (backend, name), server in servers.items() if not server.serving)
+        return tuple(dict.fromkeys(found))
+
+    def _blocked(self, routes: Routes) -> tuple[int, ...]:
+        """Ports that would keep HAProxy from loading the file at all, now or when the machine starts."""
+        wanted = {item.number for item in routes.listeners}
+        if not wanted:
+            return ()
+        host = self._settings.http_listen.host
+        return tuple(sorted(n for n in wanted - self._listening() if refusal(Listen(host, n)) is not None))
+
+    def _listening(self) -> set[int]:
+        """The apps' ports that the running HAProxy has."""
+        try:
+            with self._workers.current() as runtime:
+                rows = runtime.ask(f"show stat -1 {FRONTEND_TYPE} -1").splitlines()
+        except RouterNotRunning:
+            return set()
+        names = (row.partition(",")[0] for row in rows)
+        return {int(match[1]) for name in names if (match := PORT_FRONTEND.fullmatch(name))}
 
     def _identity(self, routes: Routes) -> Identity:
-        return identity(self._settings, stock_for(routes), self._machine)
+        return identity(self._settings, stock_for(routes), self._machine, routes.listeners)
 
     def _write(self, routes: Routes) -> bool:
         directory = self._settings.router_dir
@@ -184,14 +220,28 @@ def _send(runtime: Runtime, routes: Routes, observed: Observed) -> tuple[str, ..
     return commands
 
 
+def _backends(runtime: Runtime, slot: int) -> list[str]:
+    """An app's backend, and those of its own ports as far as this worker knows them."""
+    answer = runtime.ask(f"get map {MAP_FILE} slot{slot}/also")
+    match = ALSO.search(answer)
+    return [f"slot{slot}", *(match[1].split(",") if match else ())]
+
+
 def _sessions(runtime: Runtime, slot: int, name: str) -> int:
-    answer = runtime.ask(f"show stat slot{slot} {SERVER_TYPE} -1").removeprefix("# ")
-    rows = (row for row in csv.DictReader(answer.splitlines()) if row.get("svname") == name)
-    return sum(int(row["scur"] or 0) + int(row["qcur"] or 0) for row in rows)
+    count = 0
+    for backend in _backends(runtime, slot):
+        answer = runtime.ask(f"show stat {backend} {SERVER_TYPE} -1").removeprefix("# ")
+        rows = (row for row in csv.DictReader(answer.splitlines()) if row.get("svname") == name)
+        count += sum(int(row["scur"] or 0) + int(row["qcur"] or 0) for row in rows)
+    return count
 
 
 def _remove(runtime: Runtime, slot: int, name: str) -> None:
-    server = f"slot{slot}/{name}"
+    for backend in _backends(runtime, slot):
+        _remove_from(runtime, f"{backend}/{name}")
+
+
+def _remove_from(runtime: Runtime, server: str) -> None:
     deadline = time.monotonic() + REMOVE_SECONDS
     answer = runtime.ask(f"set server {server} state maint")
     while not answer.startswith(GONE):
@@ -206,7 +256,8 @@ def _remove(runtime: Runtime, slot: int, name: str) -> None:
 
 def _cut(runtime: Runtime, slot: int, name: str) -> None:
     # An old worker's servers can't be changed or deleted, only its sessions ended, one by one.
+    place = re.compile(rf" be=slot{slot}(\.\d+)? srv={re.escape(name)} ")
     for line in runtime.ask("show sess").splitlines():
         reference, _, rest = line.partition(":")
-        if f" be=slot{slot} srv={name} " in rest:
+        if place.search(rest):
             runtime.ask(f"shutdown session {reference}")

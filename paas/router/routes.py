@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
+
+from paas.model.domain import DOMAIN
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-DOMAIN = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+ANY_HOST = "*"  # the domain of a port that leads to one app, whatever host is asked for
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,45 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Port:
+    """A port of the host beside the router's own that leads to an app's servers.
+
+    An http port finds the app by its `domains` (ANY_HOST: the app has the port for itself), a tcp port has none.
+    """
+
+    number: int
+    mode: Literal["http", "tcp"]
+    domains: tuple[str, ...] = ()
+    servers: tuple[Server, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no port or no domain."""
+        if not 0 < self.number < 65536:
+            raise ValueError(f"{self.number} is not a port")
+        if self.mode not in ("http", "tcp"):
+            raise ValueError(f"{self.mode!r} is not a mode")
+        _check_domains(domain for domain in self.domains if domain != ANY_HOST)
+
+
+@dataclass(frozen=True, order=True)
+class Listener:
+    """What no runtime command can add: that the router listens on port `number`, and which app is behind it there."""
+
+    number: int
+    mode: Literal["http", "tcp"]
+    slot: int
+
+    @property
+    def backend(self) -> str:
+        return f"slot{self.slot}.{self.number}"
+
+
+@dataclass(frozen=True)
 class Route:
     """One app: its domains (lower case; ``*.x`` is every name below x) lead to its servers by backend `slot` (1…).
 
     `idle_seconds`: how long a response may be silent, None for the router's own limit. `force_ssl`: http is redirected.
+    `ports`: where else it is reached; each has a backend of its own, because its servers listen elsewhere.
     """
 
     app: str
@@ -51,26 +90,43 @@ class Route:
     servers: tuple[Server, ...]
     idle_seconds: int | None = None
     force_ssl: bool = False
+    ports: tuple[Port, ...] = ()
+
+    @property
+    def backend(self) -> str:
+        return f"slot{self.slot}"
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        return tuple(Listener(port.number, port.mode, self.slot) for port in self.ports)
 
     @property
     def entries(self) -> dict[str, str]:
-        """The app's lines in the router's map: its domains, and, under keys that no domain can be, its options."""
-        found = dict.fromkeys(self.domains, f"slot{self.slot}")
+        """The app's lines in the router's map: its domains (on another port ``domain:port``), and, under keys that no
+        domain can be, its options."""
+        found = dict.fromkeys(self.domains, self.backend)
+        backends = [self.backend]
+        for port, listener in zip(self.ports, self.listeners, strict=True):
+            found |= {f"{domain}:{port.number}": listener.backend for domain in port.domains}
+            backends.append(listener.backend)
         if self.idle_seconds is not None:
-            found[f"slot{self.slot}/idle"] = str(self.idle_seconds * 1000)
+            found |= dict.fromkeys((f"{name}/idle" for name in backends), str(self.idle_seconds * 1000))
         if self.force_ssl:
-            found[f"slot{self.slot}/ssl"] = "1"
+            found[f"{self.backend}/ssl"] = "1"
+        if self.ports:
+            found[f"{self.backend}/also"] = ",".join(backends[1:])
         return found
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a slot below 1, a domain that is none, or a server name used twice."""
+        """Raise ValueError for a slot below 1, a domain that is none, or a server name or port used twice."""
         if self.slot < 1:
             raise ValueError(f"{self.slot} is not a slot")
-        for domain in self.domains:
-            if not DOMAIN.fullmatch(domain):
-                raise ValueError(f"{domain!r} is not a domain")
-        if len({server.name for server in self.servers}) != len(self.servers):
-            raise ValueError(f"app {self.app} has two servers of one name")
+        _check_domains(self.domains)
+        for servers in (self.servers, *(port.servers for port in self.ports)):
+            if len({server.name for server in servers}) != len(servers):
+                raise ValueError(f"app {self.app} has two servers of one name")
+        if len({port.number for port in self.ports}) != len(self.ports):
+            raise ValueError(f"app {self.app} has a port twice")
 
 
 @dataclass(frozen=True)
@@ -80,11 +136,17 @@ class Routes:
     routes: tuple[Route, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise ValueError when two apps have the same slot or the same domain."""
+        """Raise ValueError when two apps have the same slot, the same domain or a port that can't be shared."""
         if len({route.slot for route in self.routes}) != len(self.routes):
             raise ValueError("two apps have the same slot")
-        if len(self.domains) != sum(len(set(route.domains)) for route in self.routes):
+        if len(self.entries) != sum(len(route.entries) for route in self.routes):
             raise ValueError("two apps have the same domain")
+        modes: dict[int, str] = {}
+        for item in self.listeners:
+            if modes.setdefault(item.number, item.mode) != item.mode:
+                raise ValueError("two apps have the same port")
+            if item.mode == "tcp":
+                modes[item.number] = "taken"
 
     @property
     def highest_slot(self) -> int:
@@ -92,9 +154,21 @@ class Routes:
         return max((route.slot for route in self.routes), default=0)
 
     @cached_property
-    def domains(self) -> dict[str, int]:
-        """Domain → slot."""
-        return {domain: route.slot for route in self.routes for domain in route.domains}
+    def listeners(self) -> tuple[Listener, ...]:
+        """All ports beside the router's own, sorted."""
+        return tuple(sorted(item for route in self.routes for item in route.listeners))
+
+    def without(self, numbers: Iterable[int]) -> Routes:
+        """The same but for these ports."""
+        gone = frozenset(numbers)
+        if not gone:
+            return self
+        return Routes(
+            tuple(
+                replace(route, ports=tuple(port for port in route.ports if port.number not in gone))
+                for route in self.routes
+            )
+        )
 
     @cached_property
     def entries(self) -> dict[str, str]:
@@ -102,6 +176,16 @@ class Routes:
         return {key: value for route in self.routes for key, value in route.entries.items()}
 
     @cached_property
-    def servers(self) -> dict[tuple[int, str], Server]:
-        """(slot, server name) → server."""
-        return {(route.slot, server.name): server for route in self.routes for server in route.servers}
+    def servers(self) -> dict[tuple[str, str], Server]:
+        """(backend, server name) → server."""
+        found = {(route.backend, server.name): server for route in self.routes for server in route.servers}
+        for route in self.routes:
+            for port, listener in zip(route.ports, route.listeners, strict=True):
+                found |= {(listener.backend, server.name): server for server in port.servers}
+        return found
+
+
+def _check_domains(domains: Iterable[str]) -> None:
+    for domain in domains:
+        if not DOMAIN.fullmatch(domain):
+            raise ValueError(f"{domain!r} is not a domain")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable
 
 from paas.errors import PaasError
 from paas.router.haproxy import HAProxy
+from paas.router.ports import refusal
 from paas.router.routes import Routes
 from paas.settings import Listen, Settings
 
@@ -22,13 +22,9 @@ class PortTaken(PaasError):
 
 def check_port(listen: Listen, variable: str) -> None:
     """Raises PortTaken where the address can't be bound, so that it is said before anything starts."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((listen.host, listen.port))
-        except OSError as error:
-            raise PortTaken(listen=listen, reason=error.strerror, variable=variable) from None
+    reason = refusal(listen)
+    if reason is not None:
+        raise PortTaken(listen=listen, reason=reason, variable=variable)
 
 
 def run(settings: Settings, routes: Routes, on_ready: Callable[[], None]) -> None:

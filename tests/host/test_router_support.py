@@ -140,8 +140,8 @@ class Proxy:
         with self.observing() as observed:
             assert observed.entries == dict(line.split() for line in lines)
             assert filed == {
-                (f"slot{number}", name, f"{running.address}:{running.port}")
-                for (number, name), running in observed.servers.items()
+                (backend, name, f"{running.address}:{running.port}")
+                for (backend, name), running in observed.servers.items()
                 if running.serving
             }
             assert f"description paas/{observed.identity.shape}/" in text

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from paas.router.configuration import Identity, Machine, identity, page, render, render_map, stock_for
-from paas.router.routes import Route, Routes, Server
+from paas.router.routes import Listener, Port, Route, Routes, Server
 from paas.settings import Settings
 
 SETTINGS = Settings.from_environment({"PAAS_ROOT": "/srv/x", "PAAS_HTTP_LISTEN": "127.0.0.1:8080"})
@@ -128,3 +128,53 @@ def test_rendering_reads_nothing_of_the_root(tmp_path: Path) -> None:
 def test_an_apps_options_are_lines_of_the_map() -> None:
     route = Route("shop", 1, 3, ("a.org",), (), idle_seconds=120, force_ssl=True)
     assert render_map(Routes((route,))) == "a.org slot3\nslot3/idle 120000\nslot3/ssl 1\n"
+
+
+def test_an_apps_own_ports_are_in_file_map_and_shape() -> None:
+    ports = (
+        Port(9000, "http", ("a.org", "*.a.org"), (ONE,)),
+        Port(5432, "tcp", (), (TWO,)),
+    )
+    routes = Routes((Route("shop", 1, 3, ("a.org",), (ONE,), idle_seconds=60, ports=ports),))
+    assert routes.listeners == (Listener(5432, "tcp", 3), Listener(9000, "http", 3))
+    assert render_map(routes) == (
+        "*.a.org:9000 slot3.9000\n"
+        "a.org slot3\n"
+        "a.org:9000 slot3.9000\n"
+        "slot3.5432/idle 60000\n"
+        "slot3.9000/idle 60000\n"
+        "slot3/also slot3.9000,slot3.5432\n"
+        "slot3/idle 60000\n"
+    )
+    text = render(SETTINGS, routes, 64)
+    assert "frontend http9000 from web\n    bind 127.0.0.1:9000\n" in text
+    assert "frontend tcp5432 from tcp\n    bind 127.0.0.1:5432\n    default_backend slot3.5432\n" in text
+    assert text.endswith(
+        "backend slot3.5432 from tcp\n    server r1-web.2 [fd00::2]:5000\n"
+        "backend slot3.9000 from slots\n    server r1-web.1 10.0.0.2:5000\n"
+    )
+    mine = identity(SETTINGS, 64, None, routes.listeners)
+    assert f"    description {mine}\n" in text
+    assert mine.shape != identity(SETTINGS, 64).shape
+    assert mine.shape != identity(SETTINGS, 64, None, (Listener(9000, "http", 4), *routes.listeners)).shape
+    assert routes.without([5432, 9000]).listeners == ()
+
+
+def test_a_port_is_shared_by_domain_only() -> None:
+    def route(slot: int, mode: str, *domains: str) -> Route:
+        return Route(f"app{slot}", slot, slot, (), (), ports=(Port(9000, mode, domains),))  # type: ignore[arg-type]
+
+    assert len(Routes((route(1, "http", "a.org"), route(2, "http", "b.org"), route(3, "http", "*"))).listeners) == 3
+    for one, two in (
+        (route(1, "tcp"), route(2, "tcp")),
+        (route(1, "tcp"), route(2, "http", "a.org")),
+        (route(1, "http", "*"), route(2, "http", "*")),
+        (route(1, "http", "a.org"), route(2, "http", "a.org")),
+    ):
+        with pytest.raises(ValueError):
+            Routes((one, two))
+    for bad in ((0, "http", ()), (70000, "tcp", ()), (80, "udp", ()), (80, "http", ("a b",))):
+        with pytest.raises(ValueError):
+            Port(*bad)  # type: ignore[arg-type]
+    with pytest.raises(ValueError):
+        Route("a", 1, 1, (), (), ports=(Port(80, "http"), Port(80, "tcp")))

@@ -2,7 +2,7 @@
 
 from paas.router.configuration import Identity
 from paas.router.difference import Observed, Running, difference, observe, read_servers
-from paas.router.routes import Route, Routes, Server
+from paas.router.routes import Port, Route, Routes, Server
 from paas.router.workers import old_pids
 
 OLD = Server("r1-web.1", "10.0.0.2", 5000)
@@ -15,7 +15,7 @@ def routes(*servers: Server, domains: tuple[str, ...] = ("a.org",), slot: int = 
 
 
 def observed(*servers: Server, serving: bool = True, domains: dict[str, str] | None = None) -> Observed:
-    running = {(1, server.name): Running(server.address, server.port, serving) for server in servers}
+    running = {("slot1", server.name): Running(server.address, server.port, serving) for server in servers}
     return Observed(HERE, 1, running, {"a.org": "slot1"} if domains is None else domains)
 
 
@@ -70,12 +70,23 @@ def test_observing_a_foreign_haproxy_asks_no_further() -> None:
 def test_other_backends_are_no_servers_of_ours() -> None:
     line = "4 {} 1 a 127.0.0.1 2 {} 1 1 0 1 0 0 0 0 0 0 - 18082 - 0 0 - - 0\n"
     assert read_servers("1\n# be_id\n" + line.format("slot3", 0) + line.format("other", 0)) == {
-        (3, "a"): Running("127.0.0.1", 18082, True)
+        ("slot3", "a"): Running("127.0.0.1", 18082, True)
     }
-    assert not read_servers(line.format("slot3", 8))[3, "a"].serving
+    assert not read_servers(line.format("slot3", 8))["slot3", "a"].serving
 
 
 def test_old_workers_are_those_below_their_headline() -> None:
     head = "#<PID> <type>\n1 master 2\n# workers\n30 worker 0\n"
     assert old_pids(head + "# old workers\n20 worker 1 0d\n21 worker 2 0d\n# programs\n\n") == [20, 21]
     assert old_pids(head + "# programs\n\n") == []
+
+
+def test_an_apps_own_port_has_servers_of_its_own() -> None:
+    there = Server(OLD.name, OLD.address, 9000)
+    route = Route("a", 1, 1, ("a.org",), (OLD,), ports=(Port(81, "http", ("a.org",), (there,)),))
+    assert difference(Routes((route,)), observed(OLD)) == [
+        "add server slot1.81/r1-web.1 10.0.0.2:9000",
+        "set server slot1.81/r1-web.1 state ready",
+        "add map domains.map a.org:81 slot1.81",
+        "add map domains.map slot1/also slot1.81",
+    ]
