@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from paas.commands.aptible import InvalidArgument
-from paas.commands.base import FormatOption, Group, aptible_style, no_more, session, the_app, wants_json
+from paas.commands.base import (
+    FormatOption,
+    Group,
+    aptible_style,
+    no_more,
+    recorded,
+    scoped,
+    session,
+    wants_json,
+)
 from paas.deploy import changes
 from paas.deploy.registry import PASSWORD_KEY, PLATFORM_KEYS
 from paas.errors import REFUSED, PaasError, UsageError
+from paas.model import config_formats
 from paas.model.names import ConfigKey, printable
 from paas.model.operation import MASK
+from paas.store.apps import App
 from paas.store.config import Config
 from paas.store.properties import GLOBAL
 
 group = Group("config", "Manage global and app-specific config vars", bare="config:bare")
 
 GlobalOption = Annotated[bool, typer.Option("--global", help="The variables that all apps get")]
+MergedOption = Annotated[bool, typer.Option("--merged", help="With the global ones")]
 NoRestartOption = Annotated[
     bool, typer.Option("--no-restart", help="Store only; used from the next release on")
 ]
 EncodedOption = Annotated[bool, typer.Option("--encoded", help="The values are base64")]
 Words = Annotated[list[str] | None, typer.Argument(metavar="APP KEY…", show_default=False)]
+AppWords = Annotated[list[str] | None, typer.Argument(metavar="APP|--global", show_default=False)]
+
+Values = dict[str, str]
+Change = Callable[[Values], None]
 
 
 class NoPairs(PaasError):
@@ -48,18 +65,28 @@ class KeyExpected(PaasError):
     """Expected: key"""
 
 
-def _scope(words: list[str] | None, everywhere: bool) -> tuple[Config, str, list[str]]:
-    """The variables that are meant, the scope's name, and the words left over."""
-    rest = list(words or [])
-    if everywhere:
-        return Config(session().database, GLOBAL), "global", rest
-    app = the_app(rest[0] if rest else "")
-    return Config(session().database, app.id), app.name, rest[1:]
+def scope(words: list[str] | None, everywhere: bool) -> tuple[Config, App | None, list[str]]:
+    """The variables that are meant, their app (None: global), and the words left over."""
+    app, rest = scoped(words, everywhere)
+    return Config(session().database, app.id if app else GLOBAL), app, rest
 
 
-def _shown(values: dict[str, str]) -> dict[str, str]:
+def shown(values: Values) -> Values:
     """Values as they may be seen: a registry's password is only ever used."""
     return {key: MASK if key == PASSWORD_KEY else value for key, value in values.items()}
+
+
+def apply(
+    config: Config, app: App | None, kind: str, words: str, change: Change, no_restart: bool = False
+) -> None:
+    """Change the variables of an app, which gets a release with them, or of all apps, which is only stored."""
+    if app is not None:
+        changes.change_config(session(), app, kind, words, change, not no_restart)
+        return
+    with recorded(None, kind, f"--global {words}".strip()), session().database.transaction():
+        values = config.all()
+        change(values)
+        config.replace(values)
 
 
 @group.command("bare", hidden=True)
@@ -68,9 +95,9 @@ def bare(words: Words = None, everywhere: GlobalOption = False, show_format: For
     if not aptible_style():
         show(words, everywhere, show_format=show_format)
         return
-    config, _, rest = _scope(words, False)
+    config, _, rest = scope(words, False)
     no_more(rest)
-    values = _shown(config.all())
+    values = shown(config.all())
     if wants_json(show_format):
         rows = [
             {"key": key, "value": value, "shell_export": f"{key}={escaped(value)}"}
@@ -91,27 +118,20 @@ def escaped(value: str) -> str:
 
 @group.command("show")
 def show(
-    words: Words = None,
+    words: AppWords = None,
     everywhere: GlobalOption = False,
-    merged: Annotated[bool, typer.Option("--merged", help="With the global ones")] = False,
+    merged: MergedOption = False,
     show_format: FormatOption = "stdout",
 ) -> None:
     """Show the variables of an app."""
-    config, name, _ = _scope(words, everywhere)
-    values = _shown(config.merged() if merged else config.all())
+    config, app, rest = scope(words, everywhere)
+    no_more(rest)
+    values = shown(config.merged() if merged else config.all())
     if wants_json(show_format):
         session().console.json(values)
         return
-    session().console.header(f"{name} env vars")
-    _print_values(values)
-    if not values:
-        session().console.print()
-
-
-def _print_values(values: dict[str, str], indent: str = "") -> None:
-    width = max(map(len, values), default=0) + 1
-    for key, value in sorted(values.items()):
-        session().console.print(f"{indent}{(key + ':').ljust(width)}  {value}")
+    session().console.header(f"{app.name if app else 'global'} env vars")
+    session().console.print(config_formats.aligned(values))
 
 
 @group.command("get")
@@ -121,26 +141,33 @@ def get(
     quoted: Annotated[bool, typer.Option("--quoted", help="Quote for a shell")] = False,
 ) -> int:
     """Print one value; exit 1 without output where it is not set."""
-    config, _, keys = _scope(words, everywhere)
+    config, _, keys = scope(words, everywhere)
     if not keys:
         raise KeyExpected()
     if len(keys) > 1:
         raise PaasError(f"Unexpected argument(s): [{' '.join(keys[1:])}]")
-    value = _shown({keys[0]: config.get(keys[0]) or ""})[keys[0]]
+    value = shown({keys[0]: config.get(keys[0]) or ""})[keys[0]]
     if config.get(keys[0]) is None:
         if not aptible_style():
             return REFUSED
         # Aptible prints an empty line and succeeds.
         value = ""
-    session().console.print("'" + value.replace("'", "'\\''") + "'" if quoted else value)
+    session().console.print(config_formats.single_quoted(value) if quoted else value)
     return 0
 
 
 @group.command("keys")
-def keys(words: Words = None, everywhere: GlobalOption = False) -> None:
+def keys(words: AppWords = None, everywhere: GlobalOption = False, merged: MergedOption = False) -> None:
     """List the names of the variables."""
-    for key in _scope(words, everywhere)[0].keys():
+    config, _, rest = scope(words, everywhere)
+    no_more(rest)
+    for key in config.merged() if merged else config.keys():
         session().console.print(key)
+
+
+def masked(values: Values) -> str:
+    """As an operation's words."""
+    return " ".join(f"{key}={MASK}" for key in values)
 
 
 @group.command("set", "add", options_pass=True)
@@ -151,7 +178,7 @@ def set_values(
     encoded: EncodedOption = False,
 ) -> None:
     """Set variables; a running app gets a new release with them, or keeps the old ones when that fails."""
-    config, name, pairs = _scope(words, everywhere)
+    config, app, pairs = scope(words, everywhere)
     if not pairs:
         raise NoPairs()
     values = dict(_pair(text, encoded) for text in pairs)
@@ -160,18 +187,14 @@ def set_values(
         key for key, value in values.items() if not value and (aptible_style() or key in PLATFORM_KEYS)
     ]
     session().console.step("Setting config vars")
-    _print_values(_shown(values), indent=" " * 7)
-    if everywhere:
-        config.replace(config.all() | values)
-        return
+    session().console.print(config_formats.aligned(shown(values), indent=" " * 7))
 
-    def change(old: dict[str, str]) -> None:
+    def setting(old: Values) -> None:
         old.update(values)
         for key in removed:
             del old[key]
 
-    masked = " ".join(f"{key}={MASK}" for key in values)
-    changes.change_config(session(), the_app(name), "config:set", masked, change, not no_restart)
+    apply(config, app, "config:set", masked(values), setting, no_restart)
 
 
 def _pair(text: str, encoded: bool) -> tuple[str, str]:
@@ -208,7 +231,7 @@ def _decode(key: str, value: str) -> str:
 @group.command("unset", "rm", options_pass=True)
 def unset(words: Words = None, everywhere: GlobalOption = False, no_restart: NoRestartOption = False) -> None:
     """Remove variables."""
-    config, name, names = _scope(words, everywhere)
+    config, app, names = scope(words, everywhere)
     if not names:
         raise NoKeys()
     known = set(config.keys())
@@ -224,15 +247,23 @@ def unset(words: Words = None, everywhere: GlobalOption = False, no_restart: NoR
         else:
             session().console.step(f"Skipping {key}, it is not set in the environment")
 
-    def remove(values: dict[str, str]) -> None:
+    def remove(values: Values) -> None:
         for key in names:
             values.pop(key, None)
 
-    if everywhere:
-        values = config.all()
-        remove(values)
-        config.replace(values)
-        return
     if known & set(names):
-        words_only = shlex.join(names)
-        changes.change_config(session(), the_app(name), "config:unset", words_only, remove, not no_restart)
+        apply(config, app, "config:unset", shlex.join(names), remove, no_restart)
+
+
+@group.command("clear")
+def clear(
+    words: AppWords = None, everywhere: GlobalOption = False, no_restart: NoRestartOption = False
+) -> None:
+    """Remove all variables."""
+    config, app, rest = scope(words, everywhere)
+    no_more(rest)
+    names = config.keys()
+    for key in names:
+        session().console.step(f"Unsetting {key}")
+    if names:
+        apply(config, app, "config:clear", "", Values.clear, no_restart)

@@ -37,7 +37,8 @@ def change_config(
         config = session.config(app).all()
         change(config)
         Credentials.of(config)
-        if not restart or not app.deployed or app.stopped:
+        runs = app.deployed and not app.stopped and session.properties.computed(app.id, "ps", "restore") == "true"
+        if not restart or not runs:
             session.config(app).replace(config)
             return
         session.console.step(f"Restarting app {app.name}")

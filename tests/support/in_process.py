@@ -32,7 +32,8 @@ class Commands:
         self.capfd = capfd
 
     def __call__(self, *words: str, stdin: str = "", door: Door = "host") -> Said:
-        self.monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        text = io.TextIOWrapper(io.BytesIO(stdin.encode("utf-8", "surrogateescape")), "utf-8", "surrogateescape")
+        self.monkeypatch.setattr(sys, "stdin", text)
         self.capfd.readouterr()
         code = cli.main(list(words), Caller("admin", door))
         session = base._session
