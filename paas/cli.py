@@ -25,6 +25,7 @@ from paas.settings import Settings
 MODULES = (
     "aptible",
     "apps",
+    "certs",
     "config",
     "config_transfer",
     "git",
@@ -37,6 +38,7 @@ MODULES = (
     "releases",
     "run",
     "ssh_keys",
+    "storage",
 )
 INTERRUPTED = 130
 # What the parser raises for words it can't read; Typer carries its own copy of click in newer versions.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 from paas.commands.aptible import Count, Profile, ServiceArgument, Size
 from paas.commands.aptible import scale as scale_service
@@ -12,6 +11,7 @@ from paas.commands.base import (
     ForceOption,
     FormatOption,
     Group,
+    confirm,
     environment,
     session,
     the_app,
@@ -29,10 +29,6 @@ group = Group("apps", "Manage apps", bare="apps:list")
 
 class NoSuchEnvironment(PaasError):
     """Specified account does not exist"""
-
-
-class NotConfirmed(PaasError):
-    """Confirmation did not match {app}. Aborted."""
 
 
 @group.command("list")
@@ -82,7 +78,7 @@ def destroy(app: AppArgument = "", force: ForceOption = False) -> None:
     """Permanently destroy an app."""
     found = the_app(app)
     if not force:
-        _confirm(found.name)
+        confirm("app", found.name)
     _destroy(found)
 
 
@@ -110,22 +106,6 @@ def scale(
         session().console.warn("--container-profile has no effect here; nothing was changed")
         return
     scale_service(the_app(app), service, count, size)
-
-
-def _confirm(name: str) -> None:
-    console = session().console
-    console.warn("WARNING: Potentially Destructive Action")
-    console.warn(f"This command will destroy app {name}.")
-    console.warn(f'To proceed, type "{name}"')
-    if sys.stdin.isatty():
-        console.out.write("> ")
-        console.out.flush()
-    try:
-        answer = input()
-    except EOFError:
-        answer = ""
-    if answer.strip() != name:
-        raise NotConfirmed(app=name)
 
 
 @group.command("rename")

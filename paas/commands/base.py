@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -31,6 +32,10 @@ class EnvironmentNotFound(PaasError):
 
 class AppNotInEnvironment(AppNotFound):
     """Could not find app {app} in environment {environment} (options provided via CLI arguments)"""
+
+
+class NotConfirmed(PaasError):
+    """Confirmation did not match {name}. Aborted."""
 
 
 class InvalidFormat(PaasError):
@@ -143,6 +148,23 @@ def recorded(app: App | None, kind: str, words: str = "") -> Iterator[None]:
         operations.finish(record.id, "failed", message)
         raise
     operations.finish(record.id, "succeeded")
+
+
+def confirm(what: str, name: str) -> None:
+    """Ask on standard input whether to destroy `what` (app, …) called `name`. Raises NotConfirmed."""
+    console = session().console
+    console.warn("WARNING: Potentially Destructive Action")
+    console.warn(f"This command will destroy {what} {name}.")
+    console.warn(f'To proceed, type "{name}"')
+    if sys.stdin.isatty():
+        console.out.write("> ")
+        console.out.flush()
+    try:
+        answer = input()
+    except EOFError:
+        answer = ""
+    if answer.strip() != name:
+        raise NotConfirmed(name=name)
 
 
 def wants_json(given: str) -> bool:

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import Literal
 
 from paas.deploy.session import Session
+from paas.deploy.storage import mount_options
 from paas.model.names import ProcessType
 from paas.store.apps import App
 
 Phase = Literal["build", "deploy", "run"]
 Provider = Callable[[Session, App, Phase, ProcessType | None], tuple[str, ...]]
 
-PROVIDERS: tuple[Provider, ...] = ()
+PROVIDERS: tuple[Provider, ...] = (mount_options,)
 
 
 def container_options(
