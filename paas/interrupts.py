@@ -81,7 +81,11 @@ def _watch(descriptors: list[int], on_message: Callable[[bytes], None] | None) -
     while True:
         for descriptor, events in poller.poll():
             if descriptor == control and events & select.POLLIN:
-                message = os.read(control, 4096)
+                try:
+                    message = os.read(control, 4096)
+                except OSError:
+                    # The process is ending and has closed it.
+                    return
                 if message:
                     if on_message:
                         on_message(message)
