@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from paas.deploy.changes import restore
 from paas.deploy.recovery import recover
+from paas.deploy.routes import LOOPBACK
 from paas.deploy.session import Session
 from paas.engine.containers import ContainerState
 from paas.errors import PaasError
@@ -32,7 +33,7 @@ def reconcile(session: Session) -> None:
         if missing:
             with contextlib.suppress(PaasError):
                 restore(session, app)
-    session.router.apply(session.routes())
+    session.reroute()
 
 
 def _bring_back(session: Session, app: App) -> bool:
@@ -56,8 +57,8 @@ def _bring_back(session: Session, app: App) -> bool:
 def note_address(session: Session, process: Process, state: ContainerState) -> bool:
     """Write down where a container is now. Returns whether that is news."""
     found = process
-    if state.published_port is not None and session.router.publishes_ports:
-        found = replace(process, address="127.0.0.1", port=state.published_port)
+    if state.published_port is not None and process.address == LOOPBACK:
+        found = replace(process, address=LOOPBACK, port=state.published_port)
     elif state.address:
         found = replace(process, address=state.address)
     if found == process:
@@ -71,4 +72,4 @@ def moved(session: Session, container_id: str) -> None:
     process = session.releases.process(container_id)
     state = session.containers.find(container_id) if process else None
     if process and state and note_address(session, process, state):
-        session.router.apply(session.routes())
+        session.reroute()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from paas.deploy import release as releases
 from paas.deploy.checkout import Checkout
+from paas.deploy.deploy_lock import refuse_locked
 from paas.deploy.hooks import lifecycle
 from paas.deploy.operation import RunningOperation, announce, operation
 from paas.deploy.pipeline import release
@@ -73,6 +74,7 @@ def rollback(session: Session, app: App, number: int | None) -> None:
     """releases:rollback: a new release with the image, config and processes of an earlier one."""
     with operation(session, app, "releases:rollback", f"r{number}" if number else "") as running:
         app = running.app
+        refuse_locked(session, app)
         target = session.releases.to_roll_back_to(app, number)
         session.console.step(f"Rolling back to release r{target.number} ({target.description})")
         plan = plan_from(session, target, f"Rollback to r{target.number}", target.config)
@@ -168,10 +170,12 @@ def destroy(session: Session, app: App) -> None:
         tags = {item.image_tag for item in session.releases.all(app)}
         servers = [item.server for item in session.releases.processes(app.id)]
         labels = {LABEL_ROOT: str(session.settings.root), LABEL_APP: str(app.name)}
+        owned = _owned_containers(session)
         # Asked for first: an engine that does not answer is noticed before anything is gone.
-        containers = session.containers.ids(labels)
+        containers = {item for item in session.containers.ids(labels) if owned.get(item, app.id) == app.id}
+        containers |= {item for item, owner in owned.items() if owner == app.id}
         session.apps.delete(app)
-        session.router.apply(session.routes())
+        session.reroute()
         for server in servers:
             session.router.remove(app.slot, server)
         for container in containers:
@@ -181,3 +185,9 @@ def destroy(session: Session, app: App) -> None:
         session.repository(app).remove()
         Checkout(session, app).remove()
         notify_agent(session)
+
+
+def _owned_containers(session: Session) -> dict[str, int]:
+    """App ids by container: of a renamed app's, the labels may still tell the old name."""
+    found = {item.container_id: item.app_id for item in session.releases.all_processes()}
+    return found | {item.container_id: item.app_id for item in session.releases.retirements()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import PurePosixPath
 
 from paas.deploy import aptible_env
 from paas.deploy.checkout import Checkout
@@ -23,7 +24,8 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
     """
     shutil.rmtree(session.repository(app).draft, ignore_errors=True)
     shutil.rmtree(docker_config_folder(session.settings, app.id), ignore_errors=True)
-    Checkout(session, app).forget(aptible_env.NAME)
+    for folder in ("", session.properties.computed(app.id, "builder", "build-dir")):
+        Checkout(session, app).forget(str(PurePosixPath(folder, aptible_env.NAME)))
     dead = [
         record
         for record in session.operations.open(app.id)
@@ -52,5 +54,5 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
     for release in session.releases.pending(app.id):
         session.images.untag(release.image_tag)
         session.releases.fail(app.id, release.number)
-    session.router.apply(session.routes())
+    session.reroute()
     return True

@@ -18,7 +18,7 @@ def rename(session: Session, app: App, name: AppName) -> None:
         with session.database.transaction():
             renamed = session.apps.rename(app, name)
             repository.rename(name)
-        session.router.apply(session.routes())
+        session.reroute()
     session.console.detail(
         f"{renamed.name} has its own repository path now: git remote set-url … {renamed.name}"
     )

@@ -199,12 +199,13 @@ class Rollout:
             for process in before
             if process.container_id not in names
         ]
-        routes = session.routes(self.app, serving)
-        session.router.apply(routes)
-        self.commit(serving, retired)
-        # A release's config may also change how the router treats the app.
-        if (committed := session.routes()) != routes:
-            session.router.apply(committed)
+        with session.routing():
+            routes = session.routes(self.app, serving)
+            session.apply(routes)
+            self.commit(serving, retired)
+            # A release's config may also change how the router treats the app.
+            if (committed := session.routes()) != routes:
+                session.apply(committed)
 
     def _undo(self) -> None:
         """Put the router back and remove what was started, as far as the engine lets us now; the rest is done by
@@ -213,7 +214,7 @@ class Rollout:
         labels = {LABEL_ROOT: str(session.settings.root), LABEL_OPERATION: str(self.operation_id)}
         known = {process.container_id for process in session.releases.processes(self.app.id)}
         with contextlib.suppress(PaasError, OSError):
-            session.router.apply(session.routes())
+            session.reroute()
         for process in self._paused:
             with contextlib.suppress(PaasError):
                 session.containers.start(process.container_id, process.name)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from paas.console import Console
+from paas.deploy import routes
 from paas.model.caller import Caller
-from paas.model.release import WEB, Process
+from paas.model.release import Process
 from paas.router import Router, choose
-from paas.router.routes import Route, Routes, Server
+from paas.router.routes import Routes
 from paas.settings import Settings
 from paas.store.apps import App, Apps
 from paas.store.config import Config
 from paas.store.database import Database, open_database
+from paas.store.domains import Domains
+from paas.store.locks import held
 from paas.store.operations import Operations
 from paas.store.properties import Properties
 from paas.store.releases import Releases
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 
 NO_WAIT = "no-wait"
+ROUTING_LOCK = "routing.lock"
 
 
 class Session:
@@ -46,6 +51,10 @@ class Session:
     @cached_property
     def apps(self) -> Apps:
         return Apps(self.database)
+
+    @cached_property
+    def domains(self) -> Domains:
+        return Domains(self.database)
 
     @cached_property
     def releases(self) -> Releases:
@@ -95,32 +104,19 @@ class Session:
     def routes(self, changed: App | None = None, processes: list[Process] | None = None) -> Routes:
         """What the router should do according to the database; for the app `changed`, with `processes` instead
         of those that are recorded."""
-        servers: dict[int, list[Process]] = {}
-        for process in self.releases.all_processes():
-            if process.process_type == WEB and (changed is None or process.app_id != changed.id):
-                servers.setdefault(process.app_id, []).append(process)
-        if changed is not None:
-            servers[changed.id] = [item for item in processes or () if item.process_type == WEB]
-        domains: dict[int, list[str]] = {}
-        for row in self.database.rows("SELECT app_id, domain FROM domains ORDER BY rowid"):
-            domains.setdefault(row["app_id"], []).append(row["domain"])
-        options = {
-            (row["app_id"], row["key"]): row["value"]
-            for row in self.database.rows("SELECT * FROM properties WHERE namespace = 'router'")
-        }
-        return Routes(
-            tuple(
-                Route(
-                    app=app.name,
-                    app_id=app.id,
-                    slot=app.slot,
-                    domains=tuple(domains.get(app.id, ())),
-                    servers=tuple(
-                        Server(item.server, item.address, item.port) for item in servers.get(app.id, ())
-                    ),
-                    idle_seconds=int(idle) if (idle := options.get((app.id, "idle-timeout"))) else None,
-                    force_ssl=(app.id, "force-ssl") in options,
-                )
-                for app in self.apps.all()
-            )
-        )
+        return routes.routes(self, changed, processes)
+
+    def routing(self) -> AbstractContextManager[None]:
+        """Hold what decides about the router, from looking at the database to telling HAProxy: in between nobody
+        else must tell it something older. Not to be held twice."""
+        return held(self.settings.locks_dir / ROUTING_LOCK)
+
+    def apply(self, wanted: Routes) -> None:
+        """Tell the router, inside of `routing()`, and say which ports it could not have."""
+        for port in self.router.apply(wanted).blocked:
+            self.console.warn(f"Host port {port} is held by another program; the router leaves it out until then")
+
+    def reroute(self) -> None:
+        """Bring the router in step with the database."""
+        with self.routing():
+            self.apply(self.routes())

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from paas.errors import AppNotFound, NameTaken
 from paas.model.names import AppName, ProcessType, printable
 from paas.store.database import Database, Row
-from paas.store.properties import GLOBAL, Properties
+from paas.store.domains import Domains
+from paas.store.properties import Properties
 
 DEFAULT_ENVIRONMENT = "default"
 
@@ -69,7 +70,7 @@ class Apps:
         Properties(self.database).set(app.id, "app", "environment", environment)
 
     def create(self, name: AppName) -> App:
-        """Add an app with one web process and its default domains. Raises NameTaken."""
+        """Add an app with one web process and its default domains; without any they are disabled. Raises NameTaken."""
         with self.database.transaction():
             if self.find(name):
                 raise NameTaken()
@@ -80,6 +81,8 @@ class Apps:
             app_id = int(cursor.lastrowid or 0)
             self.database.execute("INSERT INTO formation VALUES (?, 'web', 1)", (app_id,))
             self._add_default_domains(app_id, name)
+            if not self.default_domains(name):
+                Domains(self.database).set_enabled(app_id, False)
         return self.get(name)
 
     def rename(self, app: App, name: AppName) -> App:
@@ -104,8 +107,7 @@ class Apps:
         self.database.execute("UPDATE apps SET stopped = ? WHERE id = ?", (int(stopped), app.id))
 
     def domains(self, app: App) -> list[str]:
-        rows = self.database.rows("SELECT domain FROM domains WHERE app_id = ? ORDER BY rowid", (app.id,))
-        return [row["domain"] for row in rows]
+        return Domains(self.database).of(app.id)
 
     def default_domains(self, name: AppName) -> list[str]:
         """APP.DOMAIN for each global domain; an app whose name has a dot is its own domain, as in Dokku."""
@@ -114,9 +116,7 @@ class Apps:
         return [f"{name}.{domain}" for domain in self.global_domains()]
 
     def global_domains(self) -> list[str]:
-        return (
-            Properties(self.database).get(GLOBAL, "domains", "global", self.database.settings.domain).split()
-        )
+        return Domains(self.database).everywhere()
 
     def formation(self, app: App) -> dict[ProcessType, int]:
         """Process type to count, sorted by type."""
@@ -135,8 +135,9 @@ class Apps:
                 )
 
     def _add_default_domains(self, app_id: int, name: AppName) -> None:
+        domains = Domains(self.database)
         for domain in self.default_domains(name):
-            self.database.execute("INSERT OR IGNORE INTO domains VALUES (?, ?)", (domain, app_id))
+            domains.add(app_id, domain)
 
     def _free_slot(self) -> int:
         """The lowest free one, so that the router's stock of backends stays as small as it can."""
