@@ -1,0 +1,59 @@
+"""Changes of how apps are reached: stored and routed at once, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from paas.deploy.routes import Reach, conflicts, reaches, routes
+from paas.deploy.session import Session
+from paas.errors import PaasError
+
+
+class HostPortTaken(PaasError):
+    """Host port {port} is used by app {owner}. Nothing was changed. See ports:list {owner}"""
+
+
+class HostPortOfRouter(PaasError):
+    """Host port {port} is the router's own. Nothing was changed. Choose another one"""
+
+
+class HostPortBusy(PaasError):
+    """The router can't listen on host port {port}: {reason}. Nothing was changed. Choose another one, or stop what holds it"""
+
+
+@contextlib.contextmanager
+def rerouted(session: Session) -> Iterator[None]:
+    """Store what the block changes in the database and bring the router in step, or leave both as they were.
+
+    Raises HostPortTaken, HostPortOfRouter, HostPortBusy and RouterFailed.
+    """
+    with session.routing():
+        before = reaches(session)
+        try:
+            with session.database.transaction():
+                yield
+                _check(session, before, reaches(session))
+                session.apply(routes(session))
+        except BaseException:
+            with contextlib.suppress(PaasError, OSError):
+                session.router.apply(routes(session))
+            raise
+
+
+def _check(session: Session, before: list[Reach], after: list[Reach]) -> None:
+    settings = session.settings
+    if session.router.publishes_ports:
+        return
+    known = {(item.number, item.app_id) for item in conflicts(settings, before)}
+    for item in conflicts(settings, after):
+        if (item.number, item.app_id) in known:
+            continue
+        if item.owner is None:
+            raise HostPortOfRouter(port=item.number)
+        raise HostPortTaken(port=item.number, owner=item.owner)
+    had, wanted = ({item.host for reach in every for item, _ in reach.host_ports(settings)} for every in (before, after))
+    for number in sorted(wanted - had):
+        reason = session.router.refusal(number)
+        if reason is not None:
+            raise HostPortBusy(port=number, reason=reason)

@@ -1,0 +1,190 @@
+"""From the database to what the router should do: where each app is reached, and by which processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from paas.model.port import HTTP_PORT, HTTPS_PORT, PortMapping
+from paas.model.release import WEB, Process
+from paas.router.routes import ANY_HOST, Port, Route, Routes, Server
+from paas.settings import Settings
+from paas.store.apps import App
+from paas.store.properties import GLOBAL
+
+if TYPE_CHECKING:
+    from paas.deploy.session import Session
+
+LOOPBACK = "127.0.0.1"
+NAMESPACES = ("domains", "ports", "proxy", "router")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How one app is to be reached.
+
+    `domains` are empty where they are disabled. `mappings` are those that were set, else the detected one, whose
+    container port is 0: the one that the process was started with. `proxied` is False after proxy:disable.
+    """
+
+    app: App
+    domains: tuple[str, ...]
+    mappings: tuple[PortMapping, ...]
+    proxied: bool = True
+    idle_seconds: int | None = None
+    force_ssl: bool = False
+
+    def by_domain(self, settings: Settings) -> bool:
+        """Whether the router's own port leads to the app, by its domains."""
+        return self.proxied and any(is_routers_own(settings, item) for item in self.mappings)
+
+    def host_ports(self, settings: Settings) -> list[tuple[PortMapping, tuple[str, ...]]]:
+        """The mappings of other ports that the router can serve, each with the domains that it is asked for by."""
+        if not self.proxied:
+            return []
+        found = []
+        for item in self.mappings:
+            if item.scheme == "http" and not is_routers_own(settings, item):
+                found.append((item, self.domains or (ANY_HOST,)))
+            elif item.scheme == "tcp":
+                found.append((item, ()))
+        return found
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A port of the host that `app` wanted and that another app (None: the router itself) has."""
+
+    number: int
+    app_id: int
+    owner: str | None
+
+
+def is_routers_own(settings: Settings, mapping: PortMapping) -> bool:
+    """Whether a mapping is about the port that the router serves all domains on; 80 is that in every installation."""
+    return mapping.scheme == "http" and mapping.host in (HTTP_PORT, settings.http_listen.port)
+
+
+def reaches(session: Session) -> list[Reach]:
+    """How every app is to be reached, by id: a few queries, however many apps there are."""
+    database = session.database
+    domains: dict[int, list[str]] = {}
+    for row in database.rows("SELECT app_id, domain FROM domains ORDER BY rowid"):
+        domains.setdefault(row["app_id"], []).append(row["domain"])
+    options: dict[tuple[int, str, str], str] = {}
+    marks = ", ".join("?" for _ in NAMESPACES)
+    for row in database.rows(f"SELECT * FROM properties WHERE namespace IN ({marks})", NAMESPACES):  # noqa: S608
+        options[row["app_id"], row["namespace"], row["key"]] = row["value"]
+    found = []
+    for app in sorted(session.apps.all(), key=lambda app: app.id):
+        vhosts = (app.id, "domains", "disabled") not in options
+        idle = options.get((app.id, "router", "idle-timeout"))
+        found.append(
+            Reach(
+                app=app,
+                domains=tuple(domains.get(app.id, ())) if vhosts else (),
+                mappings=_mappings(options, app.id, vhosts),
+                proxied=options.get((app.id, "proxy", "disabled")) != "true",
+                idle_seconds=int(idle) if idle else None,
+                force_ssl=(app.id, "router", "force-ssl") in options,
+            )
+        )
+    return found
+
+
+def _mappings(options: dict[tuple[int, str, str], str], app_id: int, vhosts: bool) -> tuple[PortMapping, ...]:
+    stored = options.get((app_id, "ports", "map"))
+    if stored:
+        return tuple(PortMapping.parse(text) for text in json.loads(stored))
+    port = options.get((app_id, "proxy", "proxy-port")) or options.get((GLOBAL, "proxy", "proxy-port"))
+    if not port:
+        port = str(HTTP_PORT) if vhosts else options.get((app_id, "ports", "random"))
+    return (PortMapping("http", int(port), 0),) if port else ()
+
+
+def routes(session: Session, changed: App | None = None, processes: list[Process] | None = None) -> Routes:
+    """What the router should do; for the app `changed`, with `processes` instead of those that are recorded."""
+    servers: dict[int, list[Process]] = {}
+    for process in session.releases.all_processes():
+        if process.process_type == WEB and (changed is None or process.app_id != changed.id):
+            servers.setdefault(process.app_id, []).append(process)
+    if changed is not None:
+        servers[changed.id] = [item for item in processes or () if item.process_type == WEB]
+    everyone = reaches(session)
+    lost = {(item.app_id, item.number) for item in conflicts(session.settings, everyone)}
+    return Routes(
+        tuple(_route(session.settings, reach, servers.get(reach.app.id, []), lost) for reach in everyone)
+    )
+
+
+def _route(settings: Settings, reach: Reach, processes: list[Process], lost: set[tuple[int, int]]) -> Route:
+    ports = tuple(
+        Port(
+            number=mapping.host,
+            mode="tcp" if mapping.scheme == "tcp" else "http",
+            domains=domains,
+            servers=tuple(_at(reach, processes, mapping.container)),
+        )
+        for mapping, domains in reach.host_ports(settings)
+        if (reach.app.id, mapping.host) not in lost
+    )
+    own = tuple(Server(item.server, item.address, item.port) for item in processes) if reach.proxied else ()
+    return Route(
+        app=reach.app.name,
+        app_id=reach.app.id,
+        slot=reach.app.slot,
+        domains=reach.domains if reach.by_domain(settings) else (),
+        servers=own,
+        idle_seconds=reach.idle_seconds,
+        force_ssl=reach.force_ssl,
+        ports=ports,
+    )
+
+
+def _at(reach: Reach, processes: list[Process], container: int) -> Iterator[Server]:
+    """The processes at another of their ports."""
+    for item in processes:
+        if not container:
+            yield Server(item.server, item.address, item.port)
+        elif item.address != LOOPBACK:
+            yield Server(item.server, item.address, container)
+        elif container == main_container_port(reach.mappings):
+            # Only that one is published there; on the host's loopback, its own number is somebody else's.
+            yield Server(item.server, item.address, item.port)
+
+
+def main_container_port(mappings: Iterable[PortMapping]) -> int:
+    """The container port that PORT names: of the first http or https mapping, else of the first tcp one, else 0."""
+    for schemes in (("http", "https"), ("tcp",)):
+        for item in mappings:
+            if item.scheme in schemes:
+                return item.container
+    return 0
+
+
+def conflicts(settings: Settings, everyone: list[Reach]) -> list[Conflict]:
+    """Ports of the host that can't be shared as they are mapped. Of two apps the older one has it."""
+    router = {HTTP_PORT, HTTPS_PORT, settings.http_listen.port, settings.https_listen.port}
+    whole: dict[int, str] = {}  # tcp ports, and who answers for any host on the http ports
+    modes: dict[int, tuple[str, str]] = {}
+    found = []
+    for reach in everyone:
+        seen: set[int] = set()
+        for mapping, domains in reach.host_ports(settings):
+            number, name = mapping.host, str(reach.app.name)
+            mode, first = modes.get(number, (mapping.scheme, name))
+            alone = mapping.scheme == "tcp" or domains == (ANY_HOST,)
+            if number in router:
+                found.append(Conflict(number, reach.app.id, None))
+            elif mode != mapping.scheme or number in seen:
+                found.append(Conflict(number, reach.app.id, first))
+            elif alone and number in whole:
+                found.append(Conflict(number, reach.app.id, whole[number]))
+            else:
+                modes[number] = mode, first
+                seen.add(number)
+                if alone:
+                    whole[number] = name
+    return found
