@@ -25,6 +25,7 @@ from paas.settings import Settings
 MODULES = (
     "aptible",
     "apps",
+    "builds",
     "certs",
     "config",
     "config_transfer",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from paas import interrupts
 from paas.console import HEADLINE, WARNING
+from paas.deploy.builds import prune_after
 from paas.deploy.recovery import recover
 from paas.deploy.session import Session
 from paas.errors import AppNotFound, Cancelled, PaasError
@@ -55,6 +56,7 @@ def operation(session: Session, app: App, kind: str, words: str = "") -> Iterato
         finally:
             console.log = None
             lock.release()
+            prune_after(session, app.id)
 
 
 class RunningOperation:

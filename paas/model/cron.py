@@ -14,6 +14,8 @@ from cronsim import CronSim, CronSimError
 from paas.errors import PaasError
 from paas.model.names import printable
 
+# The kind of the operation that a run is.
+RUN_KIND = "cron:run"
 ConcurrencyPolicy = Literal["allow", "forbid", "replace"]
 POLICIES = ("allow", "forbid", "replace")
 NICKNAMES = {
