@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
+from collections.abc import Mapping
 
 from paas.deploy.container_options import container_options
+from paas.deploy.ports import container_port, publishes
 from paas.deploy.registry import REGISTRY_KEYS
 from paas.deploy.services import DEFAULT_SIZE_MB, service_name, service_settings
 from paas.deploy.session import Session
@@ -26,22 +29,49 @@ from paas.store.apps import App
 from paas.store.config import Config
 from paas.store.properties import GLOBAL
 
+_MARK = "\ue000"
+_MARKED = re.compile(f"{_MARK}([0-9]+){_MARK}")
+_VARIABLE = r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\})"
+_IN_QUOTES = re.compile(rf"\\.|(?P<double>(?!))|{_VARIABLE}")
+_EXPANDED = re.compile(rf"""'[^']*'|\\.|(?P<double>"(?:\\.|[^"\\])*")|{_VARIABLE}""")
+
 
 class UnreadableCommand(PaasError):
     """The command of {process_type} has an unclosed quote: {command}. Nothing was changed"""
 
 
-def command_words(line: str, image: Image, process_type: str) -> tuple[str, ...]:
+def command_words(
+    line: str, image: Image, process_type: str, values: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """A command line as the image runs it: split into words for an ENTRYPOINT, else by /bin/sh.
 
-    (Aptible's rule; Dokku's images without ENTRYPOINT go through a shell too.)
+    (Aptible's rule; Dokku's images without ENTRYPOINT go through a shell too.) No shell reads the words for an
+    ENTRYPOINT, so what `values` names is put in here: ``$PORT`` and ``${PORT}``, but for single quotes, as in a shell.
     """
     if not image.entrypoint:
         return ("/bin/sh", "-c", line)
+    found: list[str] = []
+
+    def mark(match: re.Match[str]) -> str:
+        if match["double"]:
+            return _IN_QUOTES.sub(mark, match[0])
+        value = (values or {}).get(match["name"] or match["braced"] or "")
+        if value is None:
+            return match[0]
+        # Put in after the splitting: a value is never split, nor is a quote in it read.
+        found.append(value)
+        return f"{_MARK}{len(found) - 1}{_MARK}"
+
     try:
-        return tuple(shlex.split(line))
+        words = shlex.split(_EXPANDED.sub(mark, line.replace(_MARK, "")))
     except ValueError:
         raise UnreadableCommand(process_type=process_type, command=line) from None
+    return tuple(_MARKED.sub(lambda match: found[int(match[1])], word) for word in words)
+
+
+def start_command(session: Session, app: App) -> str:
+    """What ps:set dockerfile-start-cmd says; it counts more than Procfile and image. Empty where it is not set."""
+    return session.properties.get(app.id, "ps", "dockerfile-start-cmd")
 
 
 def labels(session: Session, app: App, process_type: str, operation_id: int | None = None) -> dict[str, str]:
@@ -83,7 +113,7 @@ def process_spec(
     count: int = 1,
 ) -> ContainerSpec:
     """One process of a release, the `number`th of `count` of its type."""
-    line = release.manifest.processes[process_type]
+    line = start_command(session, app) or release.manifest.processes[process_type]
     name = f"{process_type}.{number}"
     service = service_settings(session, app.id, process_type)
     values = environment(session, release.config, release.commit) | {"DYNO": name}
@@ -94,9 +124,10 @@ def process_spec(
     }
     publish = None
     if process_type == WEB:
-        values["PORT"] = str(release.manifest.port)
-        if session.router.publishes_ports:
-            publish = release.manifest.port
+        port = container_port(session, app, release.manifest)
+        values["PORT"] = str(port)
+        if publishes(session, app):
+            publish = port
     return ContainerSpec(
         name=f"{app.name}.{name}.{release.label}-{secrets.token_hex(3)}",
         image=release.image_tag,
@@ -104,7 +135,7 @@ def process_spec(
         | {LABEL_RELEASE: str(release.number), LABEL_PROCESS: name},
         environment=values,
         network=session.network,
-        command=command_words(line, image, process_type) if line is not None else None,
+        command=command_words(line, image, process_type, values) if line is not None else None,
         publish=publish,
         stop_seconds=service.stop_seconds,
         memory_mb=service.memory_mb,

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 
 from paas import interrupts
 from paas.deploy import health
+from paas.deploy.ports import container_port, ensure_port
 from paas.deploy.process import ensure_network, process_spec
 from paas.deploy.retire import drain_seconds, prune_releases, retire_now
+from paas.deploy.routes import LOOPBACK
 from paas.deploy.services import ServiceSettings, service_settings
 from paas.deploy.session import Session
 from paas.engine.client import connect
@@ -53,6 +55,7 @@ class Rollout:
     keep: list[Process] = field(default_factory=list)
     _abandoned: threading.Event = field(default_factory=threading.Event)
     _paused: list[Process] = field(default_factory=list)
+    _port: int = 0
 
     def run(self) -> None:
         """Do it. Raises RolloutFailed, EngineUnavailable, Cancelled; then nothing has changed."""
@@ -64,6 +67,9 @@ class Rollout:
         serving = [kept[name] for kind, number in wanted if (name := f"{kind}.{number}") in kept]
         missing = [(kind, number) for kind, number in wanted if f"{kind}.{number}" not in kept]
         overlapping = [item for item in missing if self._overlaps(item[0])]
+        self._port = container_port(session, self.app, self.release.manifest)
+        if any(kind == WEB for kind, _ in missing):
+            ensure_port(session, self.app)
         try:
             started = self._start_all(overlapping)
             if len(overlapping) < len(missing):
@@ -92,12 +98,23 @@ class Rollout:
         return service_settings(self.session, self.app.id, kind).zero_downtime
 
     def _pause(self, processes: list[Process]) -> None:
-        """Stop the background processes that are being replaced: two releases never work at the same time."""
-        for process in processes:
-            if not self._overlaps(process.process_type):
-                self._paused.append(process)
-                self.session.console.detail(f"Stopping {process.name}")
-                self.session.containers.stop(process.container_id)
+        """Stop the background processes that are being replaced: two releases never work at the same time. And
+        those of types whose zero downtime is disabled."""
+        session = self.session
+        self._paused = [process for process in processes if not self._overlaps(process.process_type)]
+        kinds = dict.fromkeys(process.process_type for process in self._paused)
+        for kind in kinds:
+            if service_settings(session, self.app.id, kind).checks == "disabled":
+                session.console.detail(
+                    f"Zero downtime is disabled, stopping currently running containers  ({kind})"
+                )
+        if WEB in kinds:
+            # Whoever asks in the meantime is told so, instead of waiting for a process that is going.
+            with session.routing():
+                session.apply(session.routes(self.app, []))
+        for process in self._paused:
+            session.console.detail(f"Stopping {process.name}")
+            session.containers.stop(process.container_id)
 
     def _start_all(self, wanted: list[tuple[ProcessType, int]]) -> list[Process]:
         """Start and check all at once; web's own failure is the one that is told first."""
@@ -143,7 +160,10 @@ class Rollout:
             raise RolloutFailed(name=failed.name, reason=failed.reason) from failed
         for warning in warnings:
             self.session.console.warn(warning)
-        self.session.console.detail(f"All checks successful ({process.name})")
+        if service_settings(self.session, self.app.id, process.process_type).checks == "enabled":
+            self.session.console.detail(f"All checks successful ({process.name})")
+        else:
+            self.session.console.headline(f"Zero downtime checks have been skipped ({process.name})")
         return process
 
     def _start(
@@ -169,11 +189,15 @@ class Rollout:
             state = containers.state(container)
             if not state.running:
                 raise health.Unhealthy(name=name, reason=health.ending(state))
-            address, port = state.address, self.release.manifest.port
+            address, port = state.address, self._port
             if spec.publish is not None and state.published_port:
-                address, port = "127.0.0.1", state.published_port
+                address, port = LOOPBACK, state.published_port
             subject = health.Subject(container, name, address, port, host, self._abandoned)
-            warnings = health.check(containers, subject, self.release, kind, self.image.health_test, service)
+            warnings = []
+            if service.checks == "enabled":
+                warnings = health.check(
+                    containers, subject, self.release, kind, self.image.health_test, service
+                )
         except PaasError as error:
             raise _NotStarted(name, container, str(error.fields.get("reason", error))) from error
         return Process(container, self.app.id, self.release.number, kind, number, address, port), warnings

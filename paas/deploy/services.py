@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from paas.deploy.checks import State, state_of
 from paas.deploy.session import Session
 from paas.errors import PaasError
 from paas.model.names import ProcessType, printable, whole_number
@@ -39,13 +40,15 @@ def service_name(manifest: Manifest, kind: ProcessType) -> str:
 class ServiceSettings:
     """Of one process type; `stop_seconds` between SIGTERM and SIGKILL, `memory_mb` None for no limit.
 
-    `zero_downtime`: new processes are started before the old ones stop, as web's always are.
+    `zero_downtime`: new processes are started before the old ones stop, as web's are unless checks:disable was said.
+    `checks`: whether new processes are checked before they serve (see checks.py).
     """
 
     zero_downtime: bool
     simple_health_check: bool
     stop_seconds: int
     memory_mb: int | None
+    checks: State = "enabled"
 
 
 def service_settings(session: Session, app_id: int, kind: ProcessType | str) -> ServiceSettings:
@@ -55,11 +58,14 @@ def service_settings(session: Session, app_id: int, kind: ProcessType | str) -> 
         app_id, "ps", "stop-timeout-seconds"
     )
     memory = get(app_id, "resource", f"{kind}.limit.memory")
+    checks = state_of(session, app_id, kind)
+    overlaps = kind == WEB or get(app_id, "service", f"{kind}.force-zero-downtime") == "true"
     return ServiceSettings(
-        zero_downtime=kind == WEB or get(app_id, "service", f"{kind}.force-zero-downtime") == "true",
+        zero_downtime=overlaps and checks != "disabled",
         simple_health_check=get(app_id, "service", f"{kind}.simple-health-check") == "true",
         stop_seconds=int(stop),
         memory_mb=int(memory) if memory else None,
+        checks=checks,
     )
 
 

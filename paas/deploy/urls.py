@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from paas.deploy.ports import reach
+from paas.deploy.routes import is_routers_own
 from paas.deploy.session import Session
+from paas.model.port import HTTP_PORT
 from paas.model.release import WEB
+from paas.settings import host_fqdn
 from paas.store.apps import App
-
-HTTP_PORT = 80
 
 
 def urls(session: Session, app: App) -> list[str]:
-    """The app's URLs, sorted; where no router runs, the loopback ports of its web processes."""
-    if session.router.publishes_ports:
+    """The app's URLs, sorted; where no router leads to it, the addresses of its web processes."""
+    found = reach(session, app)
+    if session.router.publishes_ports or not found.proxied:
         web = [item for item in session.releases.processes(app.id) if item.process_type == WEB]
         return sorted(f"http://{item.address}:{item.port}" for item in web)
-    port = session.settings.http_listen.port
-    suffix = "" if port == HTTP_PORT else f":{port}"
-    return sorted(f"http://{domain}{suffix}" for domain in session.apps.domains(app))
+    settings = session.settings
+    own = settings.http_listen.port
+    hosts = found.domains or session.domains.everywhere() or [host_fqdn()]
+    urls = set()
+    for mapping in found.mappings:
+        if is_routers_own(settings, mapping):
+            urls |= {_url("http", domain, own) for domain in found.domains}
+    for mapping, _ in found.host_ports(settings):
+        urls |= {_url(mapping.scheme, host, mapping.host) for host in hosts}
+    return sorted(urls)
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://{host}" + ("" if (scheme, port) == ("http", HTTP_PORT) else f":{port}")
