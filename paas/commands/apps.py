@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
+
+import typer
 
 from paas.commands.aptible import Count, Profile, ServiceArgument, Size
 from paas.commands.aptible import scale as scale_service
@@ -11,13 +14,19 @@ from paas.commands.base import (
     ForceOption,
     FormatOption,
     Group,
+    ReportWords,
     confirm,
     environment,
+    recorded,
     session,
     the_app,
     wants_json,
 )
-from paas.deploy import changes
+from paas.commands.properties import add_set_command, property_flags
+from paas.commands.report import Flags, report
+from paas.deploy import changes, deploy_lock
+from paas.deploy.clone import clone as clone_app
+from paas.deploy.deploy_source import deploy_source
 from paas.deploy.rename import rename as rename_app
 from paas.errors import PaasError
 from paas.model.names import AppName, EnvironmentName
@@ -25,6 +34,8 @@ from paas.settings import host_fqdn
 from paas.store.apps import App
 
 group = Group("apps", "Manage apps", bare="apps:list")
+
+SkipDeployOption = Annotated[bool, typer.Option("--skip-deploy", help="Leave its processes as they are")]
 
 
 class NoSuchEnvironment(PaasError):
@@ -109,9 +120,77 @@ def scale(
 
 
 @group.command("rename")
-def rename(old: AppArgument = "", new: AppArgument = "") -> None:
+def rename(old: AppArgument = "", new: AppArgument = "", skip_deploy: SkipDeployOption = False) -> None:
     """Rename an app; its default domains and repository follow."""
     found = the_app(old)
     name = AppName.parse(new)
     session().console.step(f"Renaming {found.name} to {name}")
-    rename_app(session(), found, name)
+    rename_app(session(), found, name, skip_deploy)
+
+
+@group.command("clone")
+def clone(
+    old: AppArgument = "",
+    new: AppArgument = "",
+    skip_deploy: SkipDeployOption = False,
+    ignore_existing: Annotated[
+        bool, typer.Option("--ignore-existing", help="Exit 0 where there is such an app already")
+    ] = False,
+) -> None:
+    """Make another app with the same config, properties, processes, repository and image."""
+    found = the_app(old)
+    name = AppName.parse(new)
+    if ignore_existing and session().apps.find(name):
+        session().console.warn("Name is already taken")
+        return
+    session().console.step(f"Cloning {found.name} to {name}")
+    clone_app(session(), found, name, skip_deploy)
+
+
+@group.command("lock")
+def lock(app: AppArgument = "") -> None:
+    """Refuse every deploy of an app until apps:unlock."""
+    found = the_app(app)
+    with recorded(found, "apps:lock"):
+        deploy_lock.lock(session(), found)
+    session().console.step("Deploy lock created")
+
+
+@group.command("locked")
+def locked(app: AppArgument = "") -> None:
+    """Say whether an app is locked, or being deployed (exit 0 or 1)."""
+    if not deploy_lock.locked(session(), the_app(app)):
+        raise deploy_lock.NoDeployLock()
+    session().console.print("Deploy lock exists")
+
+
+@group.command("unlock")
+def unlock(app: AppArgument = "") -> None:
+    """Let an app be deployed again."""
+    found = the_app(app)
+    if deploy_lock.locked(session(), found):
+        session().console.warn("A deploy may be in progress.")
+        session().console.warn("Removing the app lock will not stop in progress deploys.")
+    with recorded(found, "apps:unlock"):
+        deploy_lock.unlock(session(), found)
+    session().console.step("Deploy lock removed")
+
+
+add_set_command(group, "app")
+
+
+@group.command("report", options_pass=True)
+def app_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
+    """Show since when there is an app, and what was deployed."""
+    report("app", words, _flags, True, show_format, lambda: property_flags("app", None))
+
+
+def _flags(app: App) -> Flags:
+    source, metadata = deploy_source(session(), app)
+    return property_flags("app", None) | {
+        "--app-created-at": str(app.created_at),
+        "--app-deploy-source": source,
+        "--app-deploy-source-metadata": metadata,
+        "--app-dir": str(session().repository(app).path),
+        "--app-locked": str(deploy_lock.locked(session(), app)).lower(),
+    }

@@ -14,6 +14,7 @@ from paas.errors import AppNotFound, NameTaken, PaasError
 from paas.gateway.git_transport import Service, run_git_service
 from paas.model.names import AppName, BranchName, printable
 from paas.store.apps import App
+from paas.store.properties import GLOBAL
 
 group = Group("git-transport", "What git asks for")
 
@@ -27,12 +28,19 @@ class DeletionRefused(PaasError):
     """{branch} is the deploy branch of {app} and can't be deleted. Nothing was changed. Choose another one first: git:set {app} deploy-branch NAME"""
 
 
+class AutoCreationDisabled(PaasError):
+    """App auto-creation disabled.
+    Re-enable app auto-creation or create an app with 'paas apps:create APP'"""
+
+
 @group.command(":git-receive-pack", hidden=True)
 def receive_pack(path: PathArgument) -> int:
     """Take a push; an app that does not exist is made."""
     name = AppName.from_repository_path(path)
     app = session().apps.find(name)
     if app is None:
+        if session().properties.computed(GLOBAL, "app", "disable-autocreation") == "true":
+            raise AutoCreationDisabled()
         try:
             app = session().apps.create(name)
         except NameTaken:  # by another push at the same moment

@@ -92,7 +92,7 @@ def restart(session: Session, app: App, kind: str, process_type: ProcessType | N
             if process_type and item.process_type != process_type
         ]
         with lifecycle(session, app, "restart", running.id):
-            _roll(session, app, running, session.apps.formation(app), keep)
+            roll(session, app, running, session.apps.formation(app), keep)
 
 
 def kill_all(session: Session, app: App) -> None:
@@ -117,7 +117,7 @@ def restore(session: Session, app: App) -> None:
             for item in session.releases.processes(app.id)
             if session.containers.find(item.container_id) is not None
         ]
-        _roll(session, app, running, session.apps.formation(app), there)
+        roll(session, app, running, session.apps.formation(app), there)
 
 
 def scale(session: Session, app: App, counts: Formation, fresh: ProcessType | None = None) -> None:
@@ -131,10 +131,10 @@ def scale(session: Session, app: App, counts: Formation, fresh: ProcessType | No
             return
         keep = [item for item in session.releases.processes(app.id) if item.process_type != fresh]
         with lifecycle(session, app, "scale", running.id):
-            _roll(session, app, running, formation, keep)
+            roll(session, app, running, formation, keep)
 
 
-def _roll(
+def roll(
     session: Session, app: App, running: RunningOperation, formation: Formation, keep: list[Process]
 ) -> None:
     """Bring the current release to `formation`, leaving the processes in `keep` alone as far as it allows."""

@@ -12,6 +12,8 @@ from typing import BinaryIO
 from paas.deploy import release as releases
 from paas.deploy import source
 from paas.deploy.build import build_source
+from paas.deploy.deploy_lock import refuse_locked
+from paas.deploy.deploy_source import forget_told
 from paas.deploy.endpoint import store_options
 from paas.deploy.hooks import lifecycle
 from paas.deploy.manifest_files import read_manifest
@@ -70,6 +72,7 @@ def deploy_image(
     """git:from-image, and git:load-image where an `archive` to load first is given."""
     with operation(session, app, kind, ref.text) as running:
         app = running.app
+        refuse_locked(session, app)
         if archive is not None:
             _load(session, ref, archive)
         session.console.step("Generating build context")
@@ -185,7 +188,13 @@ def deploy(session: Session, running: RunningOperation, change: Change) -> None:
     """Build, release and roll out. Whatever fails leaves the app as it was."""
     # The lock may have been waited for: what the app is now counts.
     app = running.app
+    refuse_locked(session, app)
     number = session.releases.next_number(app)
+
+    def also() -> None:
+        forget_told(session, app)
+        change.also()
+
     with lifecycle(session, app, "deploy", running.id):
         built = build_source(session, app, change.source, change.config, number)
         try:
@@ -198,7 +207,7 @@ def deploy(session: Session, running: RunningOperation, change: Change) -> None:
                 config=change.config,
                 manifest=read_manifest(session, app, change.source.commit, built),
             )
-            release(session, app, running, plan, number, change.new_services, change.also, before=True)
+            release(session, app, running, plan, number, change.new_services, also, before=True)
         except BaseException:
             _forget_image(session, built.tag)
             raise

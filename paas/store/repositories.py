@@ -115,6 +115,35 @@ class Repository:
         if self.exists:
             self.path.rename(self.path.with_name(f"{app_name}.git"))
 
+    @contextlib.contextmanager
+    def copied(self, app_name: str) -> Iterator[Callable[[], None]]:
+        """Copy it aside for the block, which gets a function that makes the copy `app_name`'s repository.
+
+        Objects never change: they are linked and take no room. Nothing happens where there is no repository.
+        """
+        target = self.path.with_name(f"{app_name}.git")
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        shutil.rmtree(draft, ignore_errors=True)
+
+        def move_in() -> None:
+            if draft.exists():
+                shutil.rmtree(target, ignore_errors=True)
+                draft.rename(target)
+
+        try:
+            if self.exists:
+                objects = str(self.path / "objects")
+                shutil.copytree(
+                    self.path,
+                    draft,
+                    symlinks=True,
+                    ignore=shutil.ignore_patterns("tmp_objdir-*", "*.lock"),
+                    copy_function=lambda a, b: os.link(a, b) if a.startswith(objects) else shutil.copy2(a, b),
+                )
+            yield move_in
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
     @cached_property
     def objects(self) -> BaseObjectStore:
         """The object store, with the quarantine of a push in front when we run below its hook."""
@@ -169,6 +198,20 @@ class Repository:
         if not isinstance(blob, Blob) or blob.raw_length() > MAX_FILE_BYTES:
             raise UnreadableFile(path=path, what=f"{blob.raw_length()} bytes long")
         return blob.data
+
+    def has(self, commit: str, path: str) -> bool:
+        """Whether there is anything at a path."""
+        return self._mode(commit, path) is not None
+
+    def has_folder(self, commit: str, path: str) -> bool:
+        """Whether a path is a folder of the commit, and no link on the way to it."""
+        return stat.S_ISDIR(self._mode(commit, path) or 0)
+
+    def _mode(self, commit: str, path: str) -> int | None:
+        try:
+            return tree_lookup_path(self.objects.__getitem__, self._tree(commit), os.fsencode(path))[0]
+        except (KeyError, NotTreeError):
+            return None
 
     def branches(self) -> dict[str, str]:
         """Branch name to commit id, sorted."""
