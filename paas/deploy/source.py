@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dulwich.index import commit_tree
 from dulwich.object_store import BaseObjectStore, MemoryObjectStore
-from dulwich.objects import Blob, Commit, ObjectID
-from dulwich.repo import Repo
+from dulwich.objects import Blob, ObjectID
 
 from paas import interrupts
 from paas.console import Console
@@ -33,6 +30,7 @@ from paas.gateway.git_transport import lifeline
 from paas.model.image import ImageRef
 from paas.model.names import BranchName, printable
 from paas.store.apps import App
+from paas.store.drafts import drafted
 from paas.store.locks import FileLock
 from paas.store.repositories import Repository, receiving
 
@@ -168,25 +166,9 @@ class ImageCommit:
     @contextlib.contextmanager
     def written(self) -> Iterator[tuple[Path, str]]:
         """Write it into a repository of its own: yields (that repository, commit id)."""
-        folder = self.repository.draft
-        try:
-            draft = Repo.init_bare(str(folder), mkdir=True)
-            store = draft.object_store
-            (folder / "objects/info").mkdir(exist_ok=True)
-            (folder / "objects/info/alternates").write_text(f"{self.repository.path}/objects\n")
-            commit = Commit()
-            commit.tree = self._add_tree(store)
-            commit.parents = [ObjectID(self.parent.encode())] if self.parent else []
-            commit.author = commit.committer = self.author.line()
-            commit.author_time = commit.commit_time = int(time.time())
-            commit.author_timezone = commit.commit_timezone = 0
-            commit.encoding = b"UTF-8"
-            commit.message = self.message.encode()
-            store.add_object(commit)
-            draft.close()
-            yield folder, commit.id.decode()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with drafted(self.repository) as draft:
+            tree = self._add_tree(draft.repo.object_store)
+            yield draft.folder, draft.commit(tree, self.parent, self.author.line(), self.message)
 
 
 def image_commit(
