@@ -22,6 +22,7 @@ ReportWords = Annotated[
     list[str] | None, typer.Argument(metavar="[APP|--global] [--FLAG]", show_default=False)
 ]
 FormatOption = Annotated[str, typer.Option("--format", metavar="FORMAT", help="stdout or json")]
+AllOption = Annotated[bool, typer.Option("--all", help="Every app")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask")]
 NumberOption = Annotated[int, typer.Option("--num", "-n", metavar="N", min=1, max=10_000, help="How many")]
 
@@ -126,6 +127,11 @@ def the_app(name: str) -> App:
     if name not in known[wanted]:
         raise AppNotInEnvironment(app=printable(name), environment=wanted)
     return session().apps.get(name)
+
+
+def the_apps(name: str, everyone: bool) -> list[App]:
+    """The apps of ``APP|--all``. Raises as the_app does."""
+    return session().apps.all() if everyone and not name else [the_app(name)]
 
 
 def scoped(words: list[str] | None, everywhere: bool) -> tuple[App | None, list[str]]:
