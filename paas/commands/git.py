@@ -7,10 +7,22 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import AppArgument, ForceOption, FormatOption, Group, ReportWords, session, the_app
+from paas.commands.base import (
+    AppArgument,
+    ForceOption,
+    FormatOption,
+    Group,
+    ReportWords,
+    no_more,
+    session,
+    the_app,
+)
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
 from paas.deploy import pipeline
+from paas.deploy.archive import parse_type
+from paas.deploy.fetch import archive_url
+from paas.deploy.from_archive import STDIN, deploy_archive
 from paas.deploy.source import Author, deploy_branch
 from paas.errors import PaasError
 from paas.model.image import ImageRef
@@ -29,11 +41,20 @@ BuildDirOption = Annotated[
     str | None, typer.Option("--build-dir", metavar="DIR", help="A folder on the server to build with")
 ]
 
+ArchiveWords = Annotated[
+    list[str] | None, typer.Argument(metavar="APP URL|-- [NAME EMAIL]", show_default=False)
+]
+ArchiveTypeOption = Annotated[str, typer.Option("--archive-type", metavar="TYPE", help="tar, tar.gz or zip")]
+
 REPORTED = ("archive-max-files", "archive-max-size", "deploy-branch", "keep-git-dir")
 
 
 class TerminalOnStdin(PaasError):
     """Expecting tar archive containing docker image on STDIN"""
+
+
+class NoArchive(PaasError):
+    """Please specify an archive url or -- to fetch the archive from stdin"""
 
 
 @group.command("from-image")
@@ -65,6 +86,29 @@ def load_image(
         raise TerminalOnStdin()
     archive = open(0, "rb", buffering=0, closefd=False)
     pipeline.deploy_image(session(), found, "git:load-image", ref, author, build_dir, force, archive)
+
+
+@group.command("from-archive", raw=True)
+def from_archive(words: ArchiveWords = None, archive_type: ArchiveTypeOption = "tar") -> None:
+    """Deploy a tar, tar.gz or zip archive from a URL, or (--) from standard input."""
+    rest = list(words or [])
+    # Ours to read: the parser would take -- away.
+    if "--archive-type" in rest[:-1]:
+        archive_type = rest.pop(rest.index("--archive-type") + 1)
+        rest.remove("--archive-type")
+    found = the_app(rest[0] if rest else "")
+    kind = parse_type(archive_type)
+    place, name, email = (*rest[1:], "", "", "")[:3]
+    no_more(rest[4:])
+    if not place:
+        raise NoArchive()
+    author = Author.parse(name, email)
+    if place == STDIN:
+        if sys.stdin.isatty():
+            raise NoArchive()
+        deploy_archive(session(), found, kind, None, author)
+    else:
+        deploy_archive(session(), found, kind, archive_url(place), author)
 
 
 add_set_command(group, "git", word="key")

@@ -6,30 +6,33 @@ Lock → source → build → manifest → release → rollout → commit. What 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from paas.deploy import release as releases
 from paas.deploy import source
+from paas.deploy.app_json_env import with_env
 from paas.deploy.build import build_source
 from paas.deploy.deploy_lock import refuse_locked
 from paas.deploy.deploy_source import forget_told
 from paas.deploy.endpoint import store_options
 from paas.deploy.hooks import lifecycle
+from paas.deploy.manifest import PROCFILE
 from paas.deploy.manifest_files import read_manifest
 from paas.deploy.operation import RunningOperation, adopted_operation, announce, operation
-from paas.deploy.phase import run_before
+from paas.deploy.phase import run_after, run_before
 from paas.deploy.registry import IMAGE_KEY
 from paas.deploy.registry_push import push_release
 from paas.deploy.rollout import Rollout
 from paas.deploy.services import sized
 from paas.deploy.session import Session
+from paas.deploy.skipped import note, skipped_release, skips
 from paas.deploy.source import Source
 from paas.deploy.urls import urls
 from paas.errors import NotDeployed, PaasError
 from paas.model.image import ImageRef
 from paas.model.names import ProcessType
-from paas.model.release import Formation, Manifest, Process
+from paas.model.release import Formation, Manifest, Process, Release
 from paas.store.apps import App
 from paas.store.locks import FileLock, app_lock
 from paas.store.releases import Retirement
@@ -83,13 +86,12 @@ def deploy_image(
         session.repository(app).create(source.deploy_branch(session, app))
         commit = source.image_commit(session, app, ref, image, author, build_dir)
         session.console.step("Updating git repository with specified build context")
-        if not force and _unchanged(session, app, image.id, commit.tree_id):
-            session.console.print(" !     No changes detected, skipping git commit")
-            session.console.print(" !     Call 'ps:rebuild' on app to rebuild the app from existing source")
+        if not force and unchanged(session, app, image.id, commit.tree_id):
+            tell_unchanged(session)
             return
         with commit.written() as (folder, commit_id):
             source.push(session, app, folder, commit_id, running.lock, running.id)
-        announce(session, urls(session, running.app))
+        announce_deploy(session, running.app)
 
 
 def _load(session: Session, ref: ImageRef, archive: BinaryIO) -> None:
@@ -110,8 +112,14 @@ def _load(session: Session, ref: ImageRef, archive: BinaryIO) -> None:
     raise ImageNotInArchive(image=ref)
 
 
-def _unchanged(session: Session, app: App, image_id: str, tree_id: str) -> bool:
-    """Whether what runs was made from this image and these files. A failed deploy never counts."""
+def tell_unchanged(session: Session) -> None:
+    """Dokku's words for it, on standard output."""
+    session.console.print(" !     No changes detected, skipping git commit")
+    session.console.print(" !     Call 'ps:rebuild' on app to rebuild the app from existing source")
+
+
+def unchanged(session: Session, app: App, image_id: str | None, tree_id: str) -> bool:
+    """Whether what runs was made from this image (None: from no image) and these files. A failed deploy never counts."""
     if app.current_release is None or app.stopped:
         return False
     current = session.releases.current(app)
@@ -133,7 +141,7 @@ def deploy_pushed(session: Session, app: App, commit: str, branch: str) -> None:
         return
     with operation(session, app, "git-push", f"{branch} {commit[:12]}") as running:
         deploy_commit(session, running, commit)
-        announce(session, urls(session, running.app))
+        announce_deploy(session, running.app)
 
 
 def _inherited_lock(session: Session, app: App) -> FileLock:
@@ -181,7 +189,7 @@ def rebuild(session: Session, app: App, kind: str = "ps:rebuild") -> None:
                 raise NotDeployed(app=app.name)
             found = Source(commit)
         deploy(session, running, Change(found, config))
-        announce(session, urls(session, running.app))
+        announce_deploy(session, running.app)
 
 
 def deploy(session: Session, running: RunningOperation, change: Change) -> None:
@@ -207,10 +215,12 @@ def deploy(session: Session, running: RunningOperation, change: Change) -> None:
                 config=change.config,
                 manifest=read_manifest(session, app, change.source.commit, built),
             )
-            release(session, app, running, plan, number, change.new_services, also, before=True)
+            record = release(session, app, running, plan, number, change.new_services, also, before=True)
         except BaseException:
             _forget_image(session, built.tag)
             raise
+        if record:
+            run_after(session, app, record, running.id)
 
 
 def release(
@@ -222,21 +232,39 @@ def release(
     new_services: NewServices | None = None,
     also: Callable[[], None] = lambda: None,
     before: bool = False,
-) -> None:
-    """The steps from the release's row to the commit; on any failure the row says failed."""
+) -> Release | None:
+    """The steps from the release's row to the commit; on any failure the row says failed. The release that serves now,
+    None where the app is set to skip that.
+
+    `before`: it is a deploy, so that config and commands which a manifest asks for come first.
+    """
     session.console.step(f"Releasing {app.name}...")
     new_services = new_services or NewServices()
+    if before:
+        plan = replace(plan, config=with_env(session, app, plan.manifest, plan.config))
     formation, new = sync_formation(session, app, plan.manifest, new_services)
     record = releases.create(session, app, plan, running.id, number)
     try:
         if before:
-            run_before(session, app, record, plan.image, running.id)
-            push_release(session, app, plan.image, plan.config)
+            image = run_before(session, app, record, plan.image, running.id)
+            plan, record = replace(plan, image=image), replace(record, image_id=image.id)
+            session.releases.set_image(record)
+            push_release(session, app, image, plan.config)
+            if skips(session, app):
+                with session.database.transaction():
+                    session.releases.keep(record)
+                    session.config(app).replace(plan.config)
+                    note(session, app, number)
+                    also()
+                session.console.step("Skipping deployment")
+                return None
 
         def commit(serving: list[Process], retired: list[Retirement]) -> None:
             with session.database.transaction():
                 session.releases.commit(app, record, serving, formation, plan.config, retired)
                 store_options(session, app, plan.config)
+                if before:
+                    note(session, app, None)
                 also()
 
         with sized(session, app, new, new_services.memory_mb):
@@ -244,6 +272,13 @@ def release(
     except BaseException:
         session.releases.fail(app.id, number)
         raise
+    return record
+
+
+def announce_deploy(session: Session, app: App) -> None:
+    """The end of a deploy, unless its rollout was skipped."""
+    if skipped_release(session, app) is None:
+        announce(session, urls(session, app))
 
 
 def _forget_image(session: Session, tag: str) -> None:
@@ -259,18 +294,23 @@ def sync_formation(
 ) -> tuple[Formation, list[ProcessType]]:
     """The app's counts for a manifest, and the types that are new in it; of an app that was never deployed all are.
 
-    As in Dokku new types start at 0 and web at 1, unless `services` says otherwise. Types that have gone and have no
-    processes are forgotten.
+    As in Dokku new types start at 0 and web at 1, unless `services` says otherwise; where app.json says how many, only
+    that counts. Types that have gone and have no processes are forgotten. The Procfile's release line is listed, with 0.
     """
     stored = session.apps.formation(app)
+    known = {*manifest.processes, *(ProcessType(item.phase) for item in manifest.before if item.origin == PROCFILE)}
     new = [kind for kind in manifest.processes if kind not in stored or not app.deployed]
-    formation = {kind: count for kind, count in stored.items() if count or kind in manifest.processes}
+    formation = {kind: count for kind, count in stored.items() if count or kind in known}
     if services.usual:
-        for kind in sorted(formation.keys() - manifest.processes.keys()):
+        for kind in sorted(formation.keys() - known):
             if formation.pop(kind) and app.deployed:
                 session.console.warn(f"Service {kind} is not in the Procfile any more, its containers are stopped")
     for kind in manifest.processes:
         formation.setdefault(kind, services.usual)
         if kind in new and services.count is not None:
             formation[kind] = services.count
+    for kind in known - manifest.processes.keys():
+        formation[kind] = 0
+    if manifest.formation:
+        formation = dict.fromkeys(formation, 0) | manifest.formation
     return dict(sorted(formation.items())), new
