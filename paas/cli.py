@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from paas.commands import base
+from paas.commands import base, unsupported
 from paas.commands.base import Command, Group
 from paas.commands.help import register_help, unknown_command
 from paas.console import Console
@@ -27,13 +27,18 @@ MODULES = (
     "apps",
     "builds",
     "certs",
+    "builder",
     "config",
     "config_transfer",
+    "domains",
     "git",
     "git_transport",
     "logs",
     "meta",
+    "network",
     "operations",
+    "ports",
+    "proxy",
     "ps",
     "registry",
     "releases",
@@ -41,6 +46,17 @@ MODULES = (
     "ssh_keys",
     "storage",
 )
+# What the first word of a command may be called, as in Dokku.
+ALIASES = {
+    "docker-local": "scheduler-docker-local",
+    "dockerfile": "builder-dockerfile",
+    "herokuish": "builder-herokuish",
+    "k3s": "scheduler-k3s",
+    "lambda": "builder-lambda",
+    "nixpacks": "builder-nixpacks",
+    "pack": "builder-pack",
+    "rails": "builder-railpack",
+}
 INTERRUPTED = 130
 # What the parser raises for words it can't read; Typer carries its own copy of click in newer versions.
 ParseError: Any = typer.BadParameter.__base__
@@ -58,7 +74,7 @@ def groups() -> dict[str, Group]:
         for value in vars(module).values():
             if isinstance(value, Group):
                 found[value.name] = value
-    register_help(found)
+    register_help(found, usage)
     return dict(sorted(found.items()))
 
 
@@ -80,6 +96,12 @@ def parser(name: str) -> Any:
         settings |= {"ignore_unknown_options": True}
     app.command(name, context_settings=settings)(command.function)
     return typer.main.get_command(app)
+
+
+def usage(command: Command) -> str:
+    """A command's name and its arguments, as help lists it."""
+    words = [item for item in parser(command.name).params if item.param_type_name == "argument"]
+    return " ".join([command.name, *(item.metavar or item.name.upper() for item in words)])
 
 
 def warm() -> None:
@@ -172,7 +194,7 @@ def split(words: list[str]) -> CommandLine:
         else:
             before.append(flag)
     name = rest.pop(0) if rest else "help"
-    line = CommandLine("version" if name == "-v" else name, [])
+    line = CommandLine("version" if name == "-v" else _whole(name), [])
     command = commands().get(line.name)
     raw = command is not None and command.raw
     named = _take(rest, "--app", raw)
@@ -189,6 +211,12 @@ def split(words: list[str]) -> CommandLine:
     line.quiet = "--quiet" in before
     line.no_wait = "--no-wait" in before
     return line
+
+
+def _whole(name: str) -> str:
+    """The name with a first word that is only another one's alias."""
+    group, colon, command = name.partition(":")
+    return f"{ALIASES.get(group, group)}{colon}{command}"
 
 
 def _take(words: list[str], flag: str, only_first: bool) -> str | None:
@@ -212,7 +240,8 @@ def _run(name: str, words: list[str], console: Console) -> int:
     if name in groups() and name not in commands():
         name = groups()[name].bare or f"{name}:help"
     if name not in commands():
-        return unknown_command(name, console)
+        why = unsupported.reason(name)
+        return unsupported.refuse(name, why, console) if why else unknown_command(name, console)
     try:
         code = parser(name).main(words, prog_name=f"paas {name}", standalone_mode=False)
     finally:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from paas.commands import unsupported
 from paas.commands.base import Command, Group, session
 from paas.console import Console
 from paas.errors import REFUSED
@@ -16,10 +18,13 @@ USAGE = "Usage: paas [--quiet|--trace|--force|--no-wait] COMMAND <app> [command-
 NAME_WIDTH = 24
 
 
-def register_help(groups: dict[str, Group]) -> None:
-    """Add `help` and each group's `GROUP:help`."""
+Usage = Callable[[Command], str]
+
+
+def register_help(groups: dict[str, Group], usage: Usage) -> None:
+    """Add `help` and each group's `GROUP:help`. `usage` says how a command is typed."""
     for group in list(groups.values()):
-        group.commands.append(Command(f"{group.name}:help", _group_help(group), hidden=True))
+        group.commands.append(Command(f"{group.name}:help", _group_help(group, usage), hidden=True))
     top = Group("help", "Print the list of commands", bare="help")
 
     @top.command(":help")
@@ -30,10 +35,11 @@ def register_help(groups: dict[str, Group]) -> None:
         """Print the list of commands."""
         console = session().console
         if name in groups:
-            _group_help(groups[name])()
+            _group_help(groups[name], usage)()
             return 0
         if name:
-            return unknown_command(name, console)
+            why = unsupported.reason(name)
+            return unsupported.refuse(name, why, console) if why else unknown_command(name, console)
         console.print(USAGE)
         console.print()
         for group in sorted(groups.values(), key=lambda item: item.name):
@@ -55,7 +61,7 @@ def register_help(groups: dict[str, Group]) -> None:
     groups["help"] = top
 
 
-def _group_help(group: Group):  # type: ignore[no-untyped-def]
+def _group_help(group: Group, usage: Usage) -> Callable[[], None]:
     def show() -> None:
         console = session().console
         console.print(f"Usage: paas {group.name}[:COMMAND]")
@@ -63,10 +69,10 @@ def _group_help(group: Group):  # type: ignore[no-untyped-def]
         console.print(group.summary)
         console.print()
         console.print("Additional commands:")
-        shown = [command for command in group.commands if not command.hidden]
-        width = max((len(command.name) for command in shown), default=0)
-        for command in sorted(shown, key=lambda item: item.name):
-            console.print(f"    {command.name.ljust(width)}  {command.summary}")
+        shown = {usage(command): command.summary for command in group.commands if not command.hidden}
+        width = max(map(len, shown), default=0)
+        for text, summary in sorted(shown.items()):
+            console.print(f"    {text.ljust(width)}  {summary}")
 
     show.__doc__ = f"Print the commands of {group.name}"
     return show
