@@ -40,6 +40,7 @@ MODULES = (
     "ports",
     "proxy",
     "ps",
+    "ps_state",
     "registry",
     "releases",
     "run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -9,11 +10,12 @@ import typer
 from paas.commands.base import AppArgument, FormatOption, Group, ReportWords, session, the_app, wants_json
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
-from paas.deploy import changes, pipeline
+from paas.deploy import changes
 from paas.deploy.health import ending
-from paas.deploy.registry import IMAGE_KEY
+from paas.deploy.inspection import inspection
+from paas.deploy.skipped import skipped_release
 from paas.engine.containers import ContainerState
-from paas.errors import PaasError
+from paas.errors import NotDeployed, PaasError
 from paas.model.names import ProcessType, printable, whole_number
 from paas.store.apps import App
 
@@ -21,8 +23,8 @@ group = Group("ps", "Manage app processes")
 
 MAX_COUNT = 1000
 Counts = Annotated[list[str] | None, typer.Argument(metavar="TYPE=COUNT…", show_default=False)]
-TypeArgument = Annotated[
-    str, typer.Argument(metavar="TYPE", show_default=False, help="Only this process type")
+SkipDeployOption = Annotated[
+    bool, typer.Option("--skip-deploy", help="Store only; used from the next deploy on")
 ]
 
 
@@ -39,7 +41,12 @@ class NotScalable(PaasError):
 
 
 @group.command("scale")
-def scale(app: AppArgument = "", counts: Counts = None, show_format: FormatOption = "stdout") -> None:
+def scale(
+    app: AppArgument = "",
+    counts: Counts = None,
+    skip_deploy: SkipDeployOption = False,
+    show_format: FormatOption = "stdout",
+) -> None:
     """Show or set how many processes of each type run."""
     found = the_app(app)
     console = session().console
@@ -47,6 +54,7 @@ def scale(app: AppArgument = "", counts: Counts = None, show_format: FormatOptio
         _show_scale(found, wants_json(show_format))
         return
     wanted = dict(_count(text) for text in counts)
+    changes.require_scalable(session(), found)
     if found.deployed:
         known = session().releases.current(found).manifest.processes
         for kind, count in wanted.items():
@@ -54,7 +62,7 @@ def scale(app: AppArgument = "", counts: Counts = None, show_format: FormatOptio
                 raise NotScalable(kind=kind)
     shown = " ".join(f"{kind}={count}" for kind, count in wanted.items())
     console.step(f"Scaling {found.name} processes: {shown}")
-    changes.scale(session(), found, wanted)
+    changes.scale(session(), found, wanted, skip_deploy=skip_deploy)
 
 
 def _show_scale(app: App, as_json: bool) -> None:
@@ -82,56 +90,16 @@ def _count(text: str) -> tuple[ProcessType, int]:
     return kind, count
 
 
-def _deployed(app: str) -> App | None:
-    """The app, or None with a warning where there is nothing to act on: Dokku exits 0 then."""
+add_set_command(group, "ps")
+
+
+@group.command("inspect")
+def inspect(app: AppArgument = "") -> None:
+    """Show all that the engine knows of an app's containers, without the values of its variables."""
     found = the_app(app)
     if not found.deployed:
-        session().console.warn(f"App {found.name} has not been deployed")
-        return None
-    return found
-
-
-@group.command("restart")
-def restart(app: AppArgument = "", process_type: TypeArgument = "") -> None:
-    """Replace an app's processes by new ones without losing a request."""
-    found = _deployed(app)
-    if found:
-        kind = ProcessType.parse(process_type) if process_type else None
-        if kind and kind not in session().releases.current(found).manifest.processes:
-            raise PaasError(f"App {found.name} has no process type {kind}. See ps:scale {found.name}")
-        changes.restart(session(), found, "ps:restart", kind)
-
-
-@group.command("stop")
-def stop(app: AppArgument = "") -> None:
-    """Stop an app's processes until ps:start."""
-    found = _deployed(app)
-    if found:
-        session().console.step(f"Stopping {found.name}")
-        changes.stop(session(), found)
-
-
-@group.command("start")
-def start(app: AppArgument = "") -> None:
-    """Start a stopped app."""
-    found = _deployed(app)
-    if found is None:
-        return
-    if not found.stopped:
-        session().console.warn(f"App {found.name} already running")
-        return
-    changes.restart(session(), found, "ps:start")
-
-
-@group.command("rebuild")
-def rebuild(app: AppArgument = "") -> None:
-    """Pull the app's image again, or build its newest commit again, and release it."""
-    found = the_app(app)
-    if session().config(found).get(IMAGE_KEY) or _deployed(app):
-        pipeline.rebuild(session(), found)
-
-
-add_set_command(group, "ps")
+        raise NotDeployed(app=found.name)
+    session().console.print(json.dumps(inspection(session(), found), indent=4, sort_keys=True))
 
 
 @group.command("report", options_pass=True)
@@ -149,7 +117,7 @@ def _status(container_id: str, state: ContainerState | None) -> str:
     if state and not state.running:
         text += f", {ending(state)}, it is started again ever less often"
     elif state and state.restarts:
-        text += f", started again {state.restarts} times"
+        text += f", started again {state.restarts} time{'' if state.restarts == 1 else 's'}"
     return text
 
 
@@ -161,8 +129,8 @@ def _flags(app: App) -> Flags:
     flags = {
         "--deployed": str(app.deployed).lower(),
         "--processes": str(len(processes)),
-        "--ps-can-scale": "true",
-        "--restore": str(not app.stopped).lower(),
+        "--ps-can-scale": str(changes.can_scale(session(), app)).lower(),
+        "--restore": "false" if app.stopped else session().properties.computed(app.id, "ps", "restore"),
         "--running": mixed,
     }
     for item in processes:

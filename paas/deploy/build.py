@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from paas.deploy import aptible_env
 from paas.deploy.checkout import Checkout
+from paas.deploy.layout import Layout, layout_of
 from paas.deploy.registry import build_auths, docker_config
 from paas.deploy.session import Session
 from paas.deploy.source import Source, committed_image_id, obtain_image, pull_image
@@ -18,12 +19,7 @@ from paas.model.image import ImageRef
 from paas.store.apps import App
 from paas.store.repositories import Repository
 
-DOCKERFILE = "Dockerfile"
 DOCKERIGNORE = ".dockerignore"
-
-
-class NothingToBuild(PaasError):
-    """The commit has no {dockerfile} at its top. Nothing was deployed. Add one, or deploy an image with git:from-image"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Built:
 
 def build_source(session: Session, app: App, source: Source, config: dict[str, str], number: int) -> Built:
     """Pull and tag the source's image; without one build the commit's Dockerfile, or just tag where that says no
-    more than FROM an image without ONBUILD. Raises NothingToBuild, BuildFailed, PullFailed."""
+    more than FROM an image without ONBUILD. Raises the errors of layout.py, BuildFailed, PullFailed."""
     tag = f"paas-{session.settings.root_id}/{app.name}:{number}"
     if source.image is not None:
         image = pull_image(session, app, source.image, config)
@@ -49,9 +45,8 @@ def build_source(session: Session, app: App, source: Source, config: dict[str, s
         return Built(image, tag, source.image.text, ignores_dockerfile=True)
     commit = str(source.commit)
     repository = session.repository(app)
-    dockerfile = repository.read(commit, DOCKERFILE)
-    if dockerfile is None:
-        raise NothingToBuild(dockerfile=DOCKERFILE)
+    layout = layout_of(session, app, commit)
+    dockerfile = layout.read_dockerfile(repository, commit)
     base = bare_from(dockerfile)
     if base is not None:
         # The id in the message is the image that the user saw; its tag may have moved since.
@@ -61,8 +56,8 @@ def build_source(session: Session, app: App, source: Source, config: dict[str, s
         if not found.on_build:
             session.images.tag(found.id, tag)
             return Built(found, tag, base.text)
-    session.console.step(f"Building {app.name} from {DOCKERFILE}")
-    _build(session, app, repository, commit, config, tag)
+    session.console.step(f"Building {app.name} from {layout.path(layout.dockerfile)}")
+    _build(session, app, repository, commit, layout, config, tag)
     built = session.images.find(tag)
     if built is None:
         raise PaasError(
@@ -87,26 +82,33 @@ def bare_from(dockerfile: bytes) -> ImageRef | None:
 
 
 def _build(
-    session: Session, app: App, repository: Repository, commit: str, config: dict[str, str], tag: str
+    session: Session,
+    app: App,
+    repository: Repository,
+    commit: str,
+    layout: Layout,
+    config: dict[str, str],
+    tag: str,
 ) -> None:
     """Build the commit's files, with .aptible.env beside them where they ask for it."""
     asks = repository.mentions(commit, aptible_env.NAME)
+    env_path, ignore_path = layout.path(aptible_env.NAME), layout.path(DOCKERIGNORE)
     checkout = Checkout(session, app)
-    folder = checkout.update(repository, commit, {aptible_env.NAME: None, DOCKERIGNORE: None})
+    folder = checkout.update(repository, commit, {env_path: None, ignore_path: None})
     if asks():
         session.console.detail(f"Adding {aptible_env.NAME} to the build context")
-        extra = {aptible_env.NAME: aptible_env.render(config)}
-        ignore = repository.read(commit, DOCKERIGNORE)
+        extra = {env_path: aptible_env.render(config)}
+        ignore = repository.read(commit, ignore_path)
         if ignore is not None:
-            extra[DOCKERIGNORE] = ignore + f"\n!{aptible_env.NAME}\n".encode()
+            extra[ignore_path] = ignore + f"\n!{aptible_env.NAME}\n".encode()
         folder = checkout.update(repository, commit, extra)
-    dockerfile = repository.read(commit, DOCKERFILE) or b""
+    dockerfile = layout.read_dockerfile(repository, commit)
     auths = build_auths(session, app, config, dockerfile)
     try:
         with docker_config(session.settings, app.id, auths) as logins:
             labels = {LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)}
-            request = BuildRequest(folder, tag, labels, logins, DOCKERFILE)
+            request = BuildRequest(folder / layout.folder, tag, labels, logins, layout.dockerfile)
             build_image(session.settings, session.api, request, session.console)
     finally:
         # Config is encrypted at rest; only the build may see it otherwise.
-        checkout.forget(aptible_env.NAME)
+        checkout.forget(env_path)

@@ -10,10 +10,12 @@ from paas.deploy.checkout import Checkout
 from paas.deploy.deploy_lock import refuse_locked
 from paas.deploy.hooks import lifecycle
 from paas.deploy.operation import RunningOperation, announce, operation
+from paas.deploy.phase import run_after
 from paas.deploy.pipeline import release
 from paas.deploy.registry import Credentials
 from paas.deploy.rollout import Rollout, notify_agent
 from paas.deploy.session import Session
+from paas.deploy.skipped import note, skipped_release
 from paas.deploy.urls import urls
 from paas.engine.containers import LABEL_APP, LABEL_ROOT
 from paas.engine.images import Image
@@ -22,6 +24,10 @@ from paas.model.names import ProcessType
 from paas.model.release import Formation, Process, Release
 from paas.store.apps import App
 from paas.store.releases import Retirement
+
+
+class ScaledByAppJson(PaasError):
+    """App {app} contains an app.json file with a formations key and cannot be manually scaled"""
 
 
 class ImageGone(PaasError):
@@ -45,7 +51,8 @@ def change_config(
         session.console.step(f"Restarting app {app.name}")
         plan = plan_from(session, session.releases.current(app), kind, config)
         with lifecycle(session, app, "configure", running.id):
-            release(session, app, running, plan, session.releases.next_number(app))
+            number = session.releases.next_number(app)
+        release(session, app, running, plan, number, also=lambda: note(session, app, None))
         announce(session, urls(session, running.app))
 
 
@@ -78,7 +85,8 @@ def rollback(session: Session, app: App, number: int | None) -> None:
         target = session.releases.to_roll_back_to(app, number)
         session.console.step(f"Rolling back to release r{target.number} ({target.description})")
         plan = plan_from(session, target, f"Rollback to r{target.number}", target.config)
-        release(session, app, running, plan, session.releases.next_number(app))
+        number = session.releases.next_number(app)
+        release(session, app, running, plan, number, also=lambda: note(session, app, None))
         announce(session, urls(session, running.app))
 
 
@@ -108,25 +116,65 @@ def kill_all(session: Session, app: App) -> None:
                 session.containers.start(process.container_id, process.name)
 
 
-def restore(session: Session, app: App) -> None:
-    """Start anew what of the app's processes is gone: for the agent, after somebody removed containers."""
-    with operation(session, app, "restore") as running:
+def start(session: Session, app: App, kind: str) -> None:
+    """Start a stopped app, or go on with a deploy that ended before its rollout; else as `restart`."""
+    if skipped_release(session, app) is None:
+        restart(session, app, kind)
+        return
+    with operation(session, app, kind) as running:
         app = running.app
-        there = [
-            item
-            for item in session.releases.processes(app.id)
-            if session.containers.find(item.container_id) is not None
-        ]
-        roll(session, app, running, session.apps.formation(app), there)
+        record = skipped_release(session, app) or session.releases.current(app)
+        # A release of its own: the config may have changed since.
+        plan = plan_from(session, record, record.description, session.config(app).all())
+        with lifecycle(session, app, "deploy", running.id):
+            number = session.releases.next_number(app)
+            started = release(session, app, running, plan, number, also=lambda: note(session, app, None))
+            if started:
+                run_after(session, app, started, running.id)
+        announce(session, urls(session, running.app))
 
 
-def scale(session: Session, app: App, counts: Formation, fresh: ProcessType | None = None) -> None:
-    """Change how many processes run: only types whose count changes are touched, and `fresh` is replaced whole."""
+def runs(session: Session, app: App) -> bool:
+    """Whether all of the app's processes do."""
+    states = [session.containers.find(item.container_id) for item in session.releases.processes(app.id)]
+    return not app.stopped and all(state is not None and state.running for state in states)
+
+
+def start(session: Session, app: App) -> None:
+    """ps:start: the current release's processes, or, after config was changed meanwhile, a new release's."""
+    with operation(session, app, "ps:start") as running:
+        app = running.app
+        current = session.releases.current(app)
+        config = session.config(app).all()
+        if config == current.config:
+            with lifecycle(session, app, "restart", running.id):
+                roll(session, app, running, session.apps.formation(app), [])
+            return
+        plan = plan_from(session, current, "ps:start", config)
+        with lifecycle(session, app, "configure", running.id):
+            release(session, app, running, plan, session.releases.next_number(app))
+        announce(session, urls(session, running.app))
+
+
+def scale(
+    session: Session,
+    app: App,
+    counts: Formation,
+    fresh: ProcessType | None = None,
+    skip_deploy: bool = False,
+) -> None:
+    """Change how many processes run: only types whose count changes are touched, and `fresh` is replaced whole.
+
+    With `skip_deploy` the counts are only stored.
+    """
     words = " ".join(f"{kind}={count}" for kind, count in counts.items())
     with operation(session, app, "ps:scale", words) as running:
         app = running.app
+        before = session.apps.formation(app)
+        if any(before.get(kind, 0) != count for kind, count in counts.items()):
+            require_scalable(session, app)
         formation = dict(sorted((session.apps.formation(app) | counts).items()))
-        if not app.deployed or app.stopped:
+        if skip_deploy or not app.deployed or app.stopped:
             session.apps.set_formation(app, formation)
             return
         keep = [item for item in session.releases.processes(app.id) if item.process_type != fresh]

@@ -27,7 +27,7 @@ class Checkout:
         self.tree = self.folder / "tree"
 
     def update(self, repository: Repository, commit: str, extra: Mapping[str, bytes | None]) -> Path:
-        """Make the folder hold the commit's files, and `extra` ones (by name, at the top) as given; None lets the
+        """Make the folder hold the commit's files, and `extra` ones (by path) as given; None lets the
         commit decide. Raises GitFailed."""
         changing = self.folder / "changing"
         if changing.exists():
@@ -39,11 +39,11 @@ class Checkout:
         changing.touch()
         (self.folder / "index.lock").unlink(missing_ok=True)
         for name in extra:
-            _remove(self.tree / name)
+            self.forget(name)
         repository.check_out(commit, self.tree, self.folder / "index", UMASK)
         for name, data in extra.items():
             if data is not None:
-                _remove(self.tree / name)
+                self.forget(name)
                 (self.tree / name).write_bytes(data)
                 (self.tree / name).chmod(0o644)
         changing.unlink()
@@ -51,7 +51,11 @@ class Checkout:
 
     def forget(self, name: str) -> None:
         """Remove a file from the folder until the next `update`."""
-        _remove(self.tree / name)
+        path = self.tree / name
+        # A commit's link in place of a folder may lead out.
+        above = [item for item in path.parents if item.is_relative_to(self.tree)]
+        if all(item.is_dir() and not item.is_symlink() for item in above):
+            _remove(path)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

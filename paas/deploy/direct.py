@@ -6,12 +6,11 @@ import shlex
 from dataclasses import dataclass, field
 
 from paas.deploy import source
-from paas.deploy.operation import announce, operation
-from paas.deploy.pipeline import Change, NewServices, deploy
+from paas.deploy.operation import operation
+from paas.deploy.pipeline import Change, NewServices, announce_deploy, deploy
 from paas.deploy.registry import IMAGE_KEY, PASSWORD_KEY, USERNAME_KEY, Credentials
 from paas.deploy.session import Session
 from paas.deploy.source import Source
-from paas.deploy.urls import urls
 from paas.errors import PaasError
 from paas.model.image import ImageRef
 from paas.model.names import printable
@@ -86,7 +85,7 @@ def run(session: Session, app: App, request: DeployRequest) -> None:
                 source.attach(session, app, attached=not request.detach)
 
         deploy(session, running, Change(found, config, request.services, also))
-        announce(session, urls(session, running.app))
+        announce_deploy(session, running.app)
 
 
 def _changed(config: dict[str, str], settings: dict[str, str]) -> dict[str, str]:

@@ -5,42 +5,59 @@ from __future__ import annotations
 import json
 
 from paas.deploy import manifest as manifests
-from paas.deploy.build import DOCKERFILE, Built
+from paas.deploy.build import Built
+from paas.deploy.layout import layout_of
+from paas.deploy.manifest import Paths
+from paas.deploy.process import start_command
 from paas.deploy.session import Session
 from paas.engine.images import Image
 from paas.model.release import Manifest
 from paas.store.apps import App
 
-NAMES = (manifests.PROCFILE, manifests.APTIBLE_YML, manifests.APP_JSON)
-
 
 def read_manifest(session: Session, app: App, commit: str | None, built: Built) -> Manifest:
     """Put together what runs. Raises the errors of manifest.py and UnreadableFile."""
+    computed = session.properties.computed
+    paths = Paths(
+        computed(app.id, "ps", "procfile-path"), computed(app.id, "app-json", "appjson-path")
+    )
     files: manifests.Files = {}
     if commit is not None:
         repository = session.repository(app)
-        files = {name: data for name in NAMES if (data := repository.read(commit, name)) is not None}
-        if built.ignores_dockerfile and repository.read(commit, DOCKERFILE) is not None:
+        layout = layout_of(session, app, commit)
+        for name, path in paths.of_commit().items():
+            data = repository.read(commit, layout.path(path))
+            if data is not None:
+                files[name] = data
+        dockerfile = layout.path(layout.dockerfile)
+        if built.ignores_dockerfile and repository.has(commit, dockerfile):
             session.console.detail(
-                f"The {DOCKERFILE} in the repository is ignored: {built.image_name} is deployed"
+                f"The {dockerfile} in the repository is ignored: {built.image_name} is deployed"
             )
     if built.image_name is not None:
-        of_image = manifests.pick(built.image, _image_files(session, built.image))
+        places = paths.of_image(built.image)
+        of_image = manifests.pick(places, _image_files(session, built.image, places))
         for name in files.keys() & of_image.keys():
             session.console.warn(f"Both the repository and the image have a {name}; the repository's is used")
         files = of_image | files
-    return manifests.parse(files, built.image, session.console)
+    return manifests.parse(files, built.image, session.console, app.name, start_command(session, app))
 
 
-def _image_files(session: Session, image: Image) -> manifests.Files:
-    """The manifest files of an image, remembered by its id: reading them costs a container."""
+def _image_files(
+    session: Session, image: Image, places: dict[str, tuple[str, ...]]
+) -> manifests.Files:
+    """The manifest files of an image, remembered by its id and where they were looked for: reading them costs a
+    container."""
+    paths = [path for group in places.values() for path in group]
     memory = session.settings.root / "cache" / f"{image.id.removeprefix('sha256:')}.json"
     try:
-        return {path: data.encode("latin-1") for path, data in json.loads(memory.read_text()).items()}
-    except (OSError, ValueError):
+        known = json.loads(memory.read_text())
+        if known["paths"] == paths:
+            return {path: data.encode("latin-1") for path, data in known["found"].items()}
+    except (OSError, ValueError, KeyError, TypeError):
         pass
-    paths = [path for group in manifests.image_paths(image).values() for path in group]
     found = session.images.read_files(image.id, paths)
     memory.parent.mkdir(exist_ok=True, mode=0o700)
-    memory.write_text(json.dumps({path: data.decode("latin-1") for path, data in found.items()}))
+    text = {path: data.decode("latin-1") for path, data in found.items()}
+    memory.write_text(json.dumps({"paths": paths, "found": text}))
     return found

@@ -41,11 +41,11 @@ def run(session: Session, app: App, words: list[str], env: list[str], terminal: 
     line = release.manifest.processes.get(ProcessType(words[0]))
     if line and len(words) == 1:
         session.console.step(f"Found '{words[0]}' in Procfile, running that command")
-        command = command_words(line, image, words[0])
+        command = command_words(line, image, words[0], release.config)
     else:
         command = tuple(words)
     config = release.config | dict(_assignment(text) for text in env)
-    ensure_network(session)
+    ensure_network(session, app)
     spec = one_off_spec(
         session,
         app,

@@ -7,6 +7,7 @@ import secrets
 import shlex
 from collections.abc import Mapping
 
+from paas.deploy import network
 from paas.deploy.container_options import container_options
 from paas.deploy.ports import container_port, publishes
 from paas.deploy.registry import REGISTRY_KEYS
@@ -82,8 +83,11 @@ def labels(session: Session, app: App, process_type: str, operation_id: int | No
     return found
 
 
-def ensure_network(session: Session) -> None:
-    """The apps' network has to be there before a container is made on it."""
+def ensure_network(session: Session, app: App | None = None) -> None:
+    """The apps' network has to be there before a container is made on it. Raises NetworkMissing for those that the
+    app was put on besides, or instead."""
+    if app is not None:
+        network.check(session, app)
     session.containers.ensure_network(session.network, {LABEL_ROOT: str(session.settings.root)})
 
 
@@ -123,23 +127,26 @@ def process_spec(
         "APTIBLE_PROCESS_CONTAINER_COUNT": str(count),
     }
     publish = None
+    bind: tuple[str, ...] = ()
     if process_type == WEB:
         port = container_port(session, app, release.manifest)
         values["PORT"] = str(port)
         if publishes(session, app):
             publish = port
+        bind = network.bind_options(session, app, port)
     return ContainerSpec(
         name=f"{app.name}.{name}.{release.label}-{secrets.token_hex(3)}",
         image=release.image_tag,
         labels=labels(session, app, process_type, operation_id)
         | {LABEL_RELEASE: str(release.number), LABEL_PROCESS: name},
         environment=values,
-        network=session.network,
+        network=network.first_network(session, app),
         command=command_words(line, image, process_type, values) if line is not None else None,
         publish=publish,
         stop_seconds=service.stop_seconds,
         memory_mb=service.memory_mb,
-        options=container_options(session, app, "deploy", process_type),
+        options=(*container_options(session, app, "deploy", process_type), *bind),
+        networks=network.container_networks(session, app, process_type),
     )
 
 
@@ -165,9 +172,10 @@ def one_off_spec(
         image=image_tag,
         labels=labels(session, app, process_type, operation_id),
         environment=values,
-        network=session.network,
+        network=network.first_network(session, app),
         command=command,
         tty=tty,
         stdin=stdin,
         options=container_options(session, app, "run"),
+        networks=network.container_networks(session, app),
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from paas import interrupts
 from paas.deploy import health
+from paas.deploy.network import attach_deployed
 from paas.deploy.ports import container_port, ensure_port
 from paas.deploy.process import ensure_network, process_spec
 from paas.deploy.retire import drain_seconds, prune_releases, retire_now
@@ -55,6 +56,7 @@ class Rollout:
     keep: list[Process] = field(default_factory=list)
     _abandoned: threading.Event = field(default_factory=threading.Event)
     _paused: list[Process] = field(default_factory=list)
+    _turns: dict[ProcessType, threading.Semaphore] = field(default_factory=dict)
     _port: int = 0
 
     def run(self) -> None:
@@ -121,8 +123,10 @@ class Rollout:
         if not wanted:
             return []
         session = self.session
-        ensure_network(session)
+        ensure_network(session, self.app)
         self._abandoned.clear()
+        limits = self.release.manifest.max_parallel
+        self._turns = {kind: threading.Semaphore(limit) for kind, limit in limits.items()}
         for kind in dict.fromkeys(kind for kind, _ in wanted):
             count = sum(1 for item in wanted if item[0] == kind)
             session.console.step(f"Deploying {kind} (count={count})")
@@ -170,7 +174,10 @@ class Rollout:
         self, kind: ProcessType, number: int, spec: ContainerSpec, service: ServiceSettings, host: str
     ) -> tuple[Process, list[str]]:
         # A thread has a connection of its own: the library's are not shared.
-        with contextlib.closing(connect(self.session.settings.docker_host)) as api:
+        turn = self._turns.get(kind, contextlib.nullcontext())
+        with turn, contextlib.closing(connect(self.session.settings.docker_host)) as api:
+            if self._abandoned.is_set():
+                raise _NotStarted(f"{kind}.{number}", "", "another process did not start")
             return self._start_with(Containers(api), kind, number, spec, service, host)
 
     def _start_with(
@@ -254,6 +261,10 @@ class Rollout:
             # If we are killed before it, the agent brings back what ends.
             with contextlib.suppress(PaasError):
                 session.containers.restart_when_it_fails(process.container_id)
+        try:
+            attach_deployed(session, self.app, started)
+        except PaasError as error:
+            session.console.warn(f"{error}. The release serves; network:rebuild {self.app.name} tries again")
         if notify_agent(session):
             return
         try:

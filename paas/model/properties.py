@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from paas.errors import PaasError
+from paas.model import network
 from paas.model.image import DEFAULT_REGISTRY, ImageRef, is_repository, is_tag, registry_server
 from paas.model.names import BranchName, printable, whole_number
 
@@ -20,11 +21,16 @@ APP: Literal["app"] = "app"
 GLOBAL_ONLY: Literal["global"] = "global"
 
 DAY_SECONDS = 24 * 3600
+MAX_PATH = 200
 APP_NAME_MARK = re.compile(r"\{\{\s*\.AppName\s*\}\}")
 
 
 class InvalidValue(PaasError):
     """Invalid value for {key}: {given}. Give {expected}. Nothing was changed"""
+
+
+class NoSuchBuilder(PaasError):
+    """paas builds Dockerfiles only: there is no builder {given}. Nothing was changed. Give dockerfile, or no value"""
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,29 @@ def _server(text: str) -> str:
     return f"{host}/{path}" if path and host != DEFAULT_REGISTRY else host
 
 
+def _path(key: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        parts = text.removesuffix("/").split("/")
+        bad = any(part in ("", ".", "..", ".git") for part in parts)
+        if bad or text.startswith("-") or len(text) > MAX_PATH or printable(text, MAX_PATH) != text:
+            expected = "a path below the top of the repository, such as deploy/web"
+            raise InvalidValue(key=key, given=printable(text), expected=expected)
+        return "/".join(parts)
+
+    return parse
+
+
+def file_path(key: str, default: str = "") -> Property:
+    """A path in a commit: relative, without ``..``."""
+    return Property(key, default, BOTH, _path(key))
+
+
+def _builder(text: str) -> str:
+    if text != "dockerfile":
+        raise NoSuchBuilder(given=printable(text))
+    return text
+
+
 NAMESPACES: dict[str, dict[str, Property]] = {
     namespace: {item.key: item for item in items}
     for namespace, items in {
@@ -122,13 +151,13 @@ NAMESPACES: dict[str, dict[str, Property]] = {
             Property("deploy-source-metadata", scope=APP),
             yes_or_no("disable-autocreation", scope=GLOBAL_ONLY),
         ),
-        "app-json": (Property("appjson-path", "app.json"),),
+        "app-json": (file_path("appjson-path", "app.json"),),
         "builder": (
-            Property("build-dir"),
-            one_of("selected", "", "dockerfile"),
+            file_path("build-dir"),
+            Property("selected", parse=_builder),
             yes_or_no("skip-cleanup"),
         ),
-        "builder-dockerfile": (Property("dockerfile-path", "Dockerfile"),),
+        "builder-dockerfile": (file_path("dockerfile-path", "Dockerfile"),),
         "builds": (number("retention", "20", 1, 10_000),),
         "checks": (number("wait-to-retire", "60", 0, DAY_SECONDS),),
         "cron": (Property("mailfrom"), Property("mailto"), yes_or_no("maintenance")),
@@ -145,12 +174,12 @@ NAMESPACES: dict[str, dict[str, Property]] = {
             Property("max-size", "10m"),
         ),
         "network": (
-            Property("attach-post-create"),
-            Property("attach-post-deploy"),
+            Property("attach-post-create", parse=network.attachments),
+            Property("attach-post-deploy", parse=network.attachments),
             yes_or_no("bind-all-interfaces"),
-            Property("initial-network"),
-            Property("static-web-listener", scope=APP),
-            Property("tld"),
+            Property("initial-network", parse=network.initial_network),
+            Property("static-web-listener", scope=APP, parse=network.static_listeners),
+            Property("tld", parse=network.tld),
         ),
         "proxy": (
             yes_or_no("disabled", scope=APP),
@@ -160,7 +189,7 @@ NAMESPACES: dict[str, dict[str, Property]] = {
         ),
         "ps": (
             Property("dockerfile-start-cmd", scope=APP),
-            Property("procfile-path", "Procfile"),
+            file_path("procfile-path", "Procfile"),
             Property("restart-policy", "on-failure:10"),
             yes_or_no("restore", "true", APP),
             yes_or_no("skip-deploy"),

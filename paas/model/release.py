@@ -11,15 +11,19 @@ from paas.model.names import ProcessType
 
 WEB = ProcessType("web")
 DEFAULT_PORT = 5000
+# The phases that Dokku knows: in the new image and kept in it, before a release, before an app's first, after a switch.
+PREDEPLOY, RELEASE, FIRST_POSTDEPLOY, POSTDEPLOY = "predeploy", "release", "heroku.postdeploy", "postdeploy"
 
 Formation = dict[ProcessType, int]
+CheckKind = Literal["startup", "readiness", "liveness"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One startup check of a process type; exactly one of `path`, `command`, `listening`, `uptime` is set.
+    """One check of a process type; exactly one of `path`, `command`, `listening`, `uptime` is set.
 
-    `timeout`, `wait` and `initial_delay` in seconds; `uptime` in seconds; `attempts` at least 1.
+    Only those of `kind` startup run, before new processes serve. `timeout`, `wait` and `initial_delay` in seconds;
+    `uptime` in seconds; `attempts` at least 1.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Check:
     wait: float = 5
     initial_delay: float = 0
     warn_only: bool = False
+    scheme: str = "http"
+    kind: CheckKind = "startup"
 
 
 @dataclass(frozen=True)
@@ -47,13 +53,29 @@ class PhaseCommand:
 
 
 @dataclass(frozen=True)
+class Variable:
+    """A variable of app.json's `env`: `value` None where it says none, `generate` for a random secret instead.
+
+    `required`: a deploy fails while it has no value. `sync`: set on every deploy, not only the first one.
+    """
+
+    name: str
+    value: str | None = None
+    required: bool = True
+    generate: bool = False
+    sync: bool = False
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What Procfile, .aptible.yml, app.json and the image say about an app.
 
     `processes` maps each type to its command line, None for the image's own CMD. `port` is where web listens.
     `before` are the commands of the release phase, `hooks` those after a deploy, restart, configure or scale
     (``after_deploy_success``: …). `implicit`: there is no Procfile; the one type is web, which Aptible calls cmd.
-    `cron` are the tasks that the agent starts at their times.
+    `cron` are the tasks that the agent starts at their times. From app.json come `after`, the commands to run after
+    the switch, `env`, `formation`, which leaves no counts to be chosen by ps:scale unless it is empty, and
+    `max_parallel`, how many processes of a type start at once; `app_json` says whether there was one.
     """
 
     processes: dict[ProcessType, str | None]
@@ -63,6 +85,16 @@ class Manifest:
     hooks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     implicit: bool = False
     cron: tuple[CronTask, ...] = ()
+    after: tuple[PhaseCommand, ...] = ()
+    env: tuple[Variable, ...] = ()
+    formation: Formation = field(default_factory=dict)
+    max_parallel: dict[ProcessType, int] = field(default_factory=dict)
+    app_json: bool = False
+
+    def startup_checks(self, process_type: str) -> tuple[Check, ...]:
+        """What new processes of a type have to pass."""
+        checks = self.checks.get(ProcessType(process_type), ())
+        return tuple(item for item in checks if item.kind == "startup")
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -80,6 +112,11 @@ class Manifest:
             hooks={name: tuple(commands) for name, commands in data["hooks"].items()},
             implicit=data["implicit"],
             cron=tuple(CronTask(**item) for item in data.get("cron", ())),
+            after=tuple(PhaseCommand(**item) for item in data.get("after", ())),
+            env=tuple(Variable(**item) for item in data.get("env", ())),
+            formation={ProcessType(k): v for k, v in data.get("formation", {}).items()},
+            max_parallel={ProcessType(k): v for k, v in data.get("max_parallel", {}).items()},
+            app_json=data.get("app_json", False),
         )
 
 

@@ -94,6 +94,20 @@ class Releases:
             ),
         )
 
+    def set_image(self, release: Release) -> None:
+        """A command of the release phase made another image of it."""
+        self.database.execute(
+            "UPDATE releases SET image_id = ? WHERE app_id = ? AND number = ?",
+            (release.image_id, release.app_id, release.number),
+        )
+
+    def keep(self, release: Release) -> None:
+        """A release that is done but does not serve."""
+        self.database.execute(
+            "UPDATE releases SET status = 'succeeded' WHERE app_id = ? AND number = ?",
+            (release.app_id, release.number),
+        )
+
     def fail(self, app_id: int, number: int) -> None:
         self.database.execute(
             "UPDATE releases SET status = 'failed' WHERE app_id = ? AND number = ? AND status = 'pending'",

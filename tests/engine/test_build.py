@@ -10,7 +10,8 @@ import pytest
 from docker import APIClient
 
 from paas.console import Console
-from paas.deploy.build import NothingToBuild, build_source
+from paas.deploy.build import build_source
+from paas.deploy.layout import NothingToBuild
 from paas.deploy.session import Session
 from paas.deploy.source import Source
 from paas.engine import build as module

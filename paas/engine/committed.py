@@ -1,0 +1,49 @@
+"""Commands whose changes of files stay: run in a container, which then becomes an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from paas.engine.client import engine_errors, patience
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+
+def run_in(
+    client: APIClient,
+    container_id: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    on_output: Callable[[bytes], None],
+) -> int | None:
+    """Run a command in a running container, hand on what it prints as it comes; its exit code, None where the
+    container ended first."""
+    from docker.utils.socket import frames_iter
+
+    with engine_errors(), patience(client):
+        exec_id = client.exec_create(container_id, list(command), environment=dict(environment))["Id"]
+        stream: Any = client.exec_start(exec_id, socket=True)
+        try:
+            for _, chunk in frames_iter(stream, tty=False):
+                on_output(chunk)
+        finally:
+            getattr(stream, "_sock", stream).close()
+            stream.close()
+        code = client.exec_inspect(exec_id)["ExitCode"]
+        return int(code) if code is not None else None
+
+
+def commit(
+    client: APIClient, container_id: str, image_id: str, name: str, labels: Mapping[str, str]
+) -> None:
+    """Make an image, called `name` (``repository:tag``), of a container's files and the settings of the image that the
+    container was made from. What the engine would add of the container's own labels is set to `labels`."""
+    with engine_errors(), patience(client):
+        settings = client.inspect_image(image_id)["Config"] or {}
+        settings["Labels"] = (settings.get("Labels") or {}) | dict(labels)
+        # Empty, not missing: what is missing is taken from the container.
+        settings["Entrypoint"] = settings.get("Entrypoint") or []
+        repository, _, tag = name.rpartition(":")
+        client.commit(container_id, repository=repository, tag=tag, conf=settings)
