@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from paas.model.network import listeners
 from paas.model.port import HTTP_PORT, HTTPS_PORT, PortMapping
 from paas.model.release import WEB, Process
 from paas.router.routes import ANY_HOST, Port, Route, Routes, Server
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from paas.deploy.session import Session
 
 LOOPBACK = "127.0.0.1"
-NAMESPACES = ("domains", "ports", "proxy", "router")
+NAMESPACES = ("domains", "network", "ports", "proxy", "router")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Reach:
     """How one app is to be reached.
 
     `domains` are empty where they are disabled. `mappings` are those that were set, else the detected one, whose
-    container port is 0: the one that the process was started with. `proxied` is False after proxy:disable.
+    container port is 0: the one that the process was started with. `proxied` is False after proxy:disable. `listeners`
+    are what network:set static-web-listener puts in the place of the app's processes.
     """
 
     app: App
@@ -35,6 +37,7 @@ class Reach:
     proxied: bool = True
     idle_seconds: int | None = None
     force_ssl: bool = False
+    listeners: tuple[Server, ...] = ()
 
     def by_domain(self, settings: Settings) -> bool:
         """Whether the router's own port leads to the app, by its domains."""
@@ -89,9 +92,18 @@ def reaches(session: Session) -> list[Reach]:
                 proxied=options.get((app.id, "proxy", "disabled")) != "true",
                 idle_seconds=int(idle) if idle else None,
                 force_ssl=(app.id, "router", "force-ssl") in options,
+                listeners=static_servers(options.get((app.id, "network", "static-web-listener"), "")),
             )
         )
     return found
+
+
+def static_servers(text: str) -> tuple[Server, ...]:
+    """The servers of a static-web-listener, named after where they are."""
+    return tuple(
+        Server(f"static-{host.replace(':', '_').strip('_')}-{port}", host, port)
+        for host, port in listeners(text)
+    )
 
 
 def _mappings(options: dict[tuple[int, str, str], str], app_id: int, vhosts: bool) -> tuple[PortMapping, ...]:
@@ -130,13 +142,13 @@ def _route(settings: Settings, reach: Reach, processes: list[Process], lost: set
         for mapping, domains in reach.host_ports(settings)
         if (reach.app.id, mapping.host) not in lost
     )
-    own = tuple(Server(item.server, item.address, item.port) for item in processes) if reach.proxied else ()
+    own = reach.listeners or tuple(Server(item.server, item.address, item.port) for item in processes)
     return Route(
         app=reach.app.name,
         app_id=reach.app.id,
         slot=reach.app.slot,
         domains=reach.domains if reach.by_domain(settings) else (),
-        servers=own,
+        servers=own if reach.proxied else (),
         idle_seconds=reach.idle_seconds,
         force_ssl=reach.force_ssl,
         ports=ports,
@@ -145,6 +157,9 @@ def _route(settings: Settings, reach: Reach, processes: list[Process], lost: set
 
 def _at(reach: Reach, processes: list[Process], container: int) -> Iterator[Server]:
     """The processes at another of their ports."""
+    yield from reach.listeners
+    if reach.listeners:
+        return
     for item in processes:
         if not container:
             yield Server(item.server, item.address, item.port)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paas.engine.client import engine_errors, patience
+from paas.engine.networks import Networks
 from paas.errors import EngineFailed, PaasError
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class ContainerSpec:
 
     `command` None means the image's own; `entrypoint` None likewise. `publish` is a container port to publish
     on a free loopback port of the host. `stop_seconds` is the grace between SIGTERM and SIGKILL. `options` are words
-    as `docker run` takes them (``--shm-size 64m``); they count more than the other fields.
+    as `docker run` takes them (``--shm-size 64m``); they count more than the other fields. `networks`: what it is on
+    besides `network`, each with the name under which others find it there (empty: none); `network` itself may be
+    among them for its name.
     """
 
     name: str
@@ -57,11 +60,13 @@ class ContainerSpec:
     stop_seconds: int | None = None
     memory_mb: int | None = None
     options: tuple[str, ...] = ()
+    networks: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class ContainerState:
-    """A container as it is now; `health` is Docker's own word or None; `address` empty when it has none."""
+    """A container as it is now; `health` is Docker's own word or None; `address` is that on the network which it was
+    made on, empty when it has none."""
 
     id: str
     running: bool
@@ -103,6 +108,9 @@ def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
         arguments["ports"] = [spec.publish]
     if spec.stop_seconds is not None:
         arguments["stop_timeout"] = spec.stop_seconds
+    if alias := dict(spec.networks).get(spec.network):
+        endpoints: Any = {spec.network: client.create_endpoint_config(aliases=[alias])}
+        arguments["networking_config"] = client.create_networking_config(endpoints)
     return arguments
 
 
@@ -115,7 +123,15 @@ class Containers:
     def create(self, spec: ContainerSpec) -> str:
         """Create without starting; the container's id. Raises EngineFailed, EngineUnavailable."""
         with engine_errors():
-            return str(self.client.create_container(**engine_arguments(spec, self.client))["Id"])
+            container = str(self.client.create_container(**engine_arguments(spec, self.client))["Id"])
+        try:
+            for name, alias in spec.networks:
+                if name != spec.network:
+                    Networks(self.client).connect(container, name, alias)
+        except BaseException:
+            self.remove(container)
+            raise
+        return container
 
     def start(self, container_id: str, name: str) -> None:
         """Raises StartFailed, with the engine's reason (command not found, …)."""
@@ -301,7 +317,9 @@ def _start_reason(reason: str) -> str:
 def _state(data: dict[str, Any]) -> ContainerState:
     state = data["State"]
     networks = data["NetworkSettings"]["Networks"] or {}
-    addresses = [network["IPAddress"] for network in networks.values() if network.get("IPAddress")]
+    mode = (data.get("HostConfig") or {}).get("NetworkMode", "")
+    made_on = networks.get("bridge" if mode == "default" else mode) or {}
+    addresses = [item["IPAddress"] for item in (made_on, *networks.values()) if item.get("IPAddress")]
     bindings = [item for items in (data["NetworkSettings"]["Ports"] or {}).values() for item in items or ()]
     return ContainerState(
         id=data["Id"],
