@@ -77,10 +77,6 @@ class NotWithPath(PaasError):
     """{option} goes with the name of a storage entry, not with HOST:CONTAINER. Nothing was changed"""
 
 
-class NotHere(PaasError):
-    """This is for storage of k3s, or from Dokku before 0.38; paas has neither. Nothing was changed. See storage:help"""
-
-
 class InvalidKey(PaasError):
     """Invalid property specified, valid properties include: chown, mode"""
 
@@ -382,18 +378,3 @@ def exec_command(
     name, *command = words or [""]
     entry = storage.store(session()).get(name)
     return storage_exec.run(session(), entry, command, image, user, os.isatty(0))
-
-
-@group.command(
-    "migrate",
-    "wait",
-    "annotations:set",
-    "annotations:report",
-    "labels:set",
-    "labels:report",
-    raw=True,
-    hidden=True,
-)
-def not_here(words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
-    """Not needed on one host."""
-    raise NotHere()

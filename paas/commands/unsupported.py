@@ -50,10 +50,8 @@ UNSUPPORTED: dict[str, str] = {
     "proxy:ports-set": PORTS.format(what="set"),
     "shell": "each command comes by itself. Use your own shell: ssh paas@HOST COMMAND",
     "storage:annotations": K3S,
-    "storage:exec": "nobody but apps enters their folders. Use run APP COMMAND, which has the app's mounts",
     "storage:labels": K3S,
     "storage:migrate": "there is nothing to bring over. Every mount is what storage:list shows",
-    "storage:set": "an entry is what it was created as. Use storage:destroy and storage:create",
     "storage:wait": K3S,
 }
 
