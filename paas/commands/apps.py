@@ -72,6 +72,8 @@ def create(app: AppArgument = "") -> None:
     console = session().console
     if handle is None:
         console.step(f"Creating {created.name}...")
+        if not session().domains.enabled(created.id):
+            console.step("Global server virtual host not set, disabling app vhost...")
         return
     session().apps.set_environment(created, handle)
     console.err.write(f"App {created.name} created!\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -34,10 +35,18 @@ class OnlyGlobal(PaasError):
     """Property can only be specified globally"""
 
 
-def add_set_command(group: Group, namespace: str, name: str = "set", word: str = "property") -> None:
+def add_set_command(
+    group: Group,
+    namespace: str,
+    name: str = "set",
+    word: str = "property",
+    default_key: str = "",
+    store: Callable[[int, str, str], None] | None = None,
+) -> None:
     """Register `GROUP:NAME`, which sets or, without a value, unsets what `namespace` declares.
 
-    `word` is what this group calls a property in its errors (Dokku's git group: key).
+    `word` is what this group calls a property in its errors (Dokku's git group: key). A single word that is no key is
+    the value of `default_key`. `store` (app id or GLOBAL, key, value) is for what takes more than keeping it.
     """
     declared = NAMESPACES[namespace]
 
@@ -46,6 +55,8 @@ def add_set_command(group: Group, namespace: str, name: str = "set", word: str =
         key, value = (*rest, "", "")[:2]
         # What is typed unquoted over ssh arrives as several words.
         value = " ".join(rest[1:]) if len(rest) > 2 else value
+        if default_key and len(rest) == 1 and key not in declared:
+            key, value = default_key, key
         if not key:
             raise NoProperty(word=word)
         if key not in declared:
@@ -58,7 +69,11 @@ def add_set_command(group: Group, namespace: str, name: str = "set", word: str =
             raise OnlyGlobal()
         stored = item.parse(value) if value else ""
         with recorded(app, f"{group.name}:{name}", f"{key} {stored}".rstrip()):
-            session().properties.set(app.id if app else GLOBAL, namespace, key, stored)
+            scope = app.id if app else GLOBAL
+            if store:
+                store(scope, key, stored)
+            else:
+                session().properties.set(scope, namespace, key, stored)
         session().console.header(f"Setting {key} to {stored}" if stored else f"Unsetting {key}")
 
     set_property.__doc__ = f"Set or clear a {group.name} property of an app or of all: {', '.join(sorted(declared))}."

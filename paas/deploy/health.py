@@ -31,6 +31,7 @@ TIMEOUT_KEY = "RELEASE_HEALTHCHECK_TIMEOUT"
 # Aptible: with this set to true, /healthcheck has to answer exactly 200.
 STRICT_KEY = "STRICT_HEALTH_CHECKS"
 STRICT_CHECK = Check(name="strict", path="/healthcheck", attempts=1, headers=(("Host", "containers"),))
+IMAGES_OWN = "HEALTHCHECK"
 WORDS = {
     0: "it ended by itself",
     126: "its command can't be executed",
@@ -72,35 +73,48 @@ def check(
 ) -> list[str]:
     """Return once the process is healthy, with warnings of checks that only warn. Raises Unhealthy."""
     warnings: list[str] = []
-    checks = release.manifest.startup_checks(process_type)
-    if checks:
-        for item in checks:
-            try:
-                _run(containers, subject, item)
-            except Unhealthy as error:
-                if not item.warn_only or not _running(containers, subject):
-                    raise
-                warnings.append(str(error))
-    elif process_type != WEB and not (service.zero_downtime and health_test):
-        _stay_up(containers, subject, SIMPLE_SECONDS if service.simple_health_check else UPTIME_SECONDS)
-    elif process_type == WEB and release.config.get(STRICT_KEY) == "true":
-        _run(containers, subject, replace(STRICT_CHECK, timeout=timeout_seconds(release)))
-    elif health_test:
-        limit = timeout_seconds(release)
-        _poll(
-            containers,
-            subject,
-            lambda: _command_passes(containers, subject, health_test, limit),
-            limit,
-            f"its HEALTHCHECK did not pass within {limit} s",
-        )
-    else:
-        limit = timeout_seconds(release)
-        _poll(containers, subject, lambda: _listens(subject), limit, _not_listening(subject, limit))
+    for item in plan(release, process_type, health_test, service):
+        try:
+            run(containers, subject, item)
+        except Unhealthy as error:
+            if not item.warn_only or not _running(containers, subject):
+                raise
+            warnings.append(str(error))
     return warnings
 
 
-def _run(containers: Containers, subject: Subject, item: Check) -> None:
+def plan(
+    release: Release, process_type: str, health_test: tuple[str, ...], service: ServiceSettings
+) -> tuple[Check, ...]:
+    """The checks of a process type: app.json's, else the one that fits what is known of it."""
+    limit = timeout_seconds(release)
+    defined = release.manifest.startup_checks(process_type)
+    if defined:
+        return defined
+    if process_type != WEB and not (service.zero_downtime and health_test):
+        seconds = SIMPLE_SECONDS if service.simple_health_check else UPTIME_SECONDS
+        return (Check(name="default", uptime=seconds),)
+    if process_type == WEB and release.config.get(STRICT_KEY) == "true":
+        return (replace(STRICT_CHECK, timeout=limit),)
+    if health_test:
+        return (Check(name=IMAGES_OWN, command=health_test, attempts=1, timeout=limit),)
+    return (Check(name="port listening check", listening=True, attempts=1, timeout=limit),)
+
+
+def describe(item: Check, port: int) -> str:
+    """What a check does, as Dokku's checker writes it: ``path='/' timeout=5 type='path'``."""
+    if item.uptime:
+        return f"type='uptime' uptime={item.uptime}"
+    timing = f"attempts={item.attempts} timeout={item.timeout:g} wait={item.wait:g}"
+    if item.listening:
+        return f"port={item.port or port} {timing} type='listening'"
+    if item.path:
+        return f"path='{item.path}' {timing} type='path'"
+    return f"{timing} type='command'"
+
+
+def run(containers: Containers, subject: Subject, item: Check) -> None:
+    """Return once one check has passed. Raises Unhealthy."""
     if item.initial_delay:
         _stay_up(containers, subject, item.initial_delay)
     if item.uptime:
@@ -126,7 +140,7 @@ def _run(containers: Containers, subject: Subject, item: Check) -> None:
             subject,
             lambda: _command_passes(containers, subject, item.command, item.timeout),
             limit,
-            f"the check command did not pass within {limit:g} s",
+            f"{'its HEALTHCHECK' if item.name == IMAGES_OWN else 'the check command'} did not pass within {limit:g} s",
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from paas.deploy.reroute import rerouted
 from paas.deploy.routes import LOOPBACK, Reach, main_container_port, reaches
 from paas.deploy.session import Session
-from paas.model.port import PortMapping, check_unique
+from paas.model.port import HTTP_PORT, PortMapping, check_unique
 from paas.model.release import DEFAULT_PORT, WEB, Manifest
 from paas.store.apps import App
 
@@ -38,7 +38,7 @@ def detected(session: Session, app: App) -> PortMapping:
     if not session.domains.enabled(app.id):
         host = host or properties.get(app.id, NAMESPACE, RANDOM)
     port = session.releases.current(app).manifest.port if app.deployed else DEFAULT_PORT
-    return PortMapping("http", int(host or 80), port)
+    return PortMapping("http", int(host or HTTP_PORT), port)
 
 
 def container_port(session: Session, app: App, manifest: Manifest) -> int:
@@ -69,14 +69,15 @@ def replace(session: Session, app: App, mappings: Iterable[PortMapping]) -> None
     """Set the app's map, none: back to the detected one. It counts at once, without a deploy."""
     wanted = sorted(set(mappings))
     check_unique(wanted)
-    if wanted == stored(session, app):
+    before = stored(session, app)
+    if wanted == before:
         return
     with rerouted(session):
         session.properties.set_items(app.id, NAMESPACE, MAP, [str(item) for item in wanted])
         ensure_port(session, app)
         _lead_to(session, app)
     for item in wanted:
-        if item.scheme == "udp":
+        if item.scheme == "udp" and item not in before:
             session.console.warn(
                 f"{item} is stored, but the router does not forward UDP."
                 f" Publish it with docker-options:add {app.name} deploy -p {item.host}:{item.container}/udp"
