@@ -31,6 +31,7 @@ MODULES = (
     "builder",
     "config",
     "config_transfer",
+    "cron",
     "domains",
     "git",
     "git_auth",

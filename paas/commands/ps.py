@@ -13,7 +13,6 @@ from paas.commands.report import Flags, report
 from paas.deploy import changes
 from paas.deploy.health import ending
 from paas.deploy.inspection import inspection
-from paas.deploy.skipped import skipped_release
 from paas.engine.containers import ContainerState
 from paas.errors import NotDeployed, PaasError
 from paas.model.names import ProcessType, printable, whole_number

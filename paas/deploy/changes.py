@@ -52,7 +52,7 @@ def change_config(
         plan = plan_from(session, session.releases.current(app), kind, config)
         with lifecycle(session, app, "configure", running.id):
             number = session.releases.next_number(app)
-        release(session, app, running, plan, number, also=lambda: note(session, app, None))
+            release(session, app, running, plan, number, also=lambda: note(session, app, None))
         announce(session, urls(session, running.app))
 
 
@@ -116,44 +116,43 @@ def kill_all(session: Session, app: App) -> None:
                 session.containers.start(process.container_id, process.name)
 
 
-def start(session: Session, app: App, kind: str) -> None:
-    """Start a stopped app, or go on with a deploy that ended before its rollout; else as `restart`."""
-    if skipped_release(session, app) is None:
-        restart(session, app, kind)
-        return
-    with operation(session, app, kind) as running:
-        app = running.app
-        record = skipped_release(session, app) or session.releases.current(app)
-        # A release of its own: the config may have changed since.
-        plan = plan_from(session, record, record.description, session.config(app).all())
-        with lifecycle(session, app, "deploy", running.id):
-            number = session.releases.next_number(app)
-            started = release(session, app, running, plan, number, also=lambda: note(session, app, None))
-            if started:
-                run_after(session, app, started, running.id)
-        announce(session, urls(session, running.app))
-
-
 def runs(session: Session, app: App) -> bool:
     """Whether all of the app's processes do."""
     states = [session.containers.find(item.container_id) for item in session.releases.processes(app.id)]
     return not app.stopped and all(state is not None and state.running for state in states)
 
 
-def start(session: Session, app: App) -> None:
-    """ps:start: the current release's processes, or, after config was changed meanwhile, a new release's."""
-    with operation(session, app, "ps:start") as running:
+def start(session: Session, app: App, kind: str = "ps:start") -> None:
+    """Go on with a deploy that ended before its rollout; else start the current release's processes, or, where config
+    was changed meanwhile, those of a new release."""
+    with operation(session, app, kind) as running:
         app = running.app
-        current = session.releases.current(app)
+        skipped = skipped_release(session, app)
+        record = skipped or session.releases.current(app)
         config = session.config(app).all()
-        if config == current.config:
+        if skipped is None and config == record.config:
             with lifecycle(session, app, "restart", running.id):
                 roll(session, app, running, session.apps.formation(app), [])
             return
-        plan = plan_from(session, current, "ps:start", config)
-        with lifecycle(session, app, "configure", running.id):
-            release(session, app, running, plan, session.releases.next_number(app))
+        plan = plan_from(session, record, record.description if skipped else kind, config)
+        with lifecycle(session, app, "deploy" if skipped else "configure", running.id):
+            number = session.releases.next_number(app)
+            started = release(session, app, running, plan, number, also=lambda: note(session, app, None))
+            if skipped and started:
+                run_after(session, app, started, running.id)
         announce(session, urls(session, running.app))
+
+
+def can_scale(session: Session, app: App) -> bool:
+    """Whether ps:scale decides how many processes run, and not the newest release's app.json."""
+    newest = skipped_release(session, app) or session.releases.find(app.id, app.current_release)
+    return newest is None or not newest.manifest.formation
+
+
+def require_scalable(session: Session, app: App) -> None:
+    """Raises ScaledByAppJson."""
+    if not can_scale(session, app):
+        raise ScaledByAppJson(app=app.name)
 
 
 def scale(

@@ -27,7 +27,7 @@ def rename(session: Session, app: App, name: AppName, skip_deploy: bool = False)
         with session.database.transaction():
             renamed = session.apps.rename(app, name)
             repository.rename(name)
-        session.router.apply(session.routes())
+        session.reroute()
         session.console.detail(f"{name} has its own repository path now: git remote set-url … {name}")
         if skip_deploy or not renamed.deployed or renamed.stopped:
             return

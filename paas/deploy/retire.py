@@ -30,6 +30,13 @@ def retire(session: Session, item: Retirement) -> bool:
     return True
 
 
+def retire_due(session: Session, app: App) -> None:
+    """Retire what is drained or due by now, and forget releases beyond those that are kept."""
+    for item in session.releases.retirements(app.id):
+        retire(session, item)
+    prune_releases(session, app)
+
+
 def retire_now(session: Session, app: App) -> None:
     """Retire in this process, for when no agent runs to do it."""
     while waiting := session.releases.retirements(app.id):
