@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from paas.engine import options as docker_options
 from paas.engine.client import engine_errors, patience
 from paas.engine.networks import Networks
 from paas.errors import EngineFailed, PaasError
@@ -82,8 +83,27 @@ class ContainerState:
     pid: int
 
 
+@dataclass(frozen=True)
+class CreateCall:
+    """What makes a container: the create call's body as the API spells it, and its two parameters; `networks` are to be
+    joined before the start, each with its endpoint settings."""
+
+    body: dict[str, Any]
+    name: str
+    platform: str | None
+    networks: list[tuple[str, dict[str, Any]]]
+
+
+def create_call(spec: ContainerSpec, client: APIClient) -> CreateCall:
+    """The create call of a spec, nothing sent yet. Raises BadOption."""
+    options = docker_options.parse(spec.options)
+    body: dict[str, Any] = client.create_container_config(**engine_arguments(spec, client))
+    networks = docker_options.apply(options, body)
+    return CreateCall(body, spec.name, options.platform, networks)
+
+
 def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
-    """The create call's arguments for a spec, nothing sent yet."""
+    """A spec without its options, in the words of the client library."""
     host: dict[str, Any] = {
         "init": True,
         "network_mode": spec.network,
@@ -95,9 +115,8 @@ def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
         host["port_bindings"] = {f"{spec.publish}/tcp": ("127.0.0.1", None)}
     arguments: dict[str, Any] = {
         "image": spec.image,
-        "name": spec.name,
         "labels": spec.labels,
-        "environment": spec.environment,
+        "environment": [f"{key}={value}" for key, value in spec.environment.items()],
         "command": list(spec.command) if spec.command is not None else None,
         "entrypoint": list(spec.entrypoint) if spec.entrypoint is not None else None,
         "tty": spec.tty,
@@ -121,10 +140,14 @@ class Containers:
         self.client = client
 
     def create(self, spec: ContainerSpec) -> str:
-        """Create without starting; the container's id. Raises EngineFailed, EngineUnavailable."""
+        """Create without starting; the container's id. Raises BadOption, EngineFailed, EngineUnavailable."""
+        call = create_call(spec, self.client)
         with engine_errors():
-            container = str(self.client.create_container(**engine_arguments(spec, self.client))["Id"])
+            made = self.client.create_container_from_config(call.body, call.name, call.platform)
+        container = str(made["Id"])
         try:
+            for name, endpoint in call.networks:
+                self._join(container, name, endpoint)
             for name, alias in spec.networks:
                 if name != spec.network:
                     Networks(self.client).connect(container, name, alias)
@@ -132,6 +155,15 @@ class Containers:
             self.remove(container)
             raise
         return container
+
+    def _join(self, container_id: str, network: str, endpoint: dict[str, Any]) -> None:
+        """Connect to one more network. The library knows only some of the endpoint's settings."""
+        client: Any = self.client
+        data = {"Container": container_id, "EndpointConfig": endpoint}
+        with engine_errors():
+            client._raise_for_status(
+                client._post_json(client._url("/networks/{0}/connect", network), data=data)
+            )
 
     def start(self, container_id: str, name: str) -> None:
         """Raises StartFailed, with the engine's reason (command not found, …)."""
