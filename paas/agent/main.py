@@ -1,4 +1,5 @@
-"""The agent's loop: it waits for Docker's events and for commands' messages, and for the next container to be retired.
+"""The agent's loop: it waits for Docker's events and for commands' messages, and for the next container to be retired
+or task to be started.
 
 At its start, and whenever the engine comes back, it undoes what killed operations left, starts what should run, and
 brings the router in step.
@@ -18,6 +19,7 @@ from functools import partial
 
 from paas.agent.reconcile import moved, reconcile
 from paas.agent.revive import Revivals
+from paas.agent.schedule import STARTED_AT_ONCE, Schedule
 from paas.console import Console
 from paas.deploy.retire import prune_releases, retire
 from paas.deploy.session import Session
@@ -56,16 +58,17 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
     pool = ThreadPoolExecutor(RETIRING_APPS_AT_ONCE)
     retiring: dict[int, Future[None]] = {}
     revivals = Revivals()
+    schedule, starting = Schedule(), ThreadPoolExecutor(STARTED_AT_ONCE)
     while True:
         waiting = {item.app_id for item in session.releases.retirements()}
         for app_id in waiting:
             if app_id not in retiring or retiring[app_id].done():
                 retiring[app_id] = pool.submit(_retire_app, settings, app_id)
+        with _reported():
+            schedule.update(session)
         with contextlib.suppress(queue.Empty):
-            due = revivals.next_due()
-            kind, subject = inbox.get(
-                timeout=RETRY_SECONDS if waiting else IDLE_SECONDS if due is None else due
-            )
+            waits = [revivals.next_due(), schedule.next_due(), RETRY_SECONDS if waiting else IDLE_SECONDS]
+            kind, subject = inbox.get(timeout=min(item for item in waits if item is not None))
             with _reported():
                 if kind == RECONCILE:
                     reconcile(session)
@@ -75,6 +78,8 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
                     revivals.ended(session, subject)
         with _reported():
             revivals.start_due(session)
+        with _reported():
+            schedule.start_due(session, starting)
 
 
 def _retire_app(settings: Settings, app_id: int) -> None:

@@ -160,7 +160,11 @@ NAMESPACES: dict[str, dict[str, Property]] = {
         "builder-dockerfile": (file_path("dockerfile-path", "Dockerfile"),),
         "builds": (number("retention", "20", 1, 10_000),),
         "checks": (number("wait-to-retire", "60", 0, DAY_SECONDS),),
-        "cron": (Property("mailfrom"), Property("mailto"), yes_or_no("maintenance")),
+        "cron": (
+            Property("mailfrom", scope=GLOBAL_ONLY),
+            Property("mailto", scope=GLOBAL_ONLY),
+            yes_or_no("maintenance"),
+        ),
         "git": (
             number("archive-max-files", "10000", 1, 10**9),
             number("archive-max-size", "1073741824", 1, 10**15),

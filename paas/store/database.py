@@ -89,6 +89,10 @@ class Database:
                 self.connection.execute("ROLLBACK")
             raise
 
+    def changes(self) -> int:
+        """A number that becomes another one when somebody else has written."""
+        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+
     def close(self) -> None:
         self.connection.close()
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from paas.errors import NotDeployed, PaasError
+from paas.model.cron import CronTask
 from paas.model.names import ProcessType
 from paas.model.release import Formation, Manifest, Process, Release
 from paas.store.apps import App, Apps
@@ -51,6 +52,14 @@ class Releases:
         if release is None:
             raise NotDeployed(app=app.name)
         return release
+
+    def scheduled(self) -> dict[int, tuple[CronTask, ...]]:
+        """The scheduled tasks of the releases that serve, by app; apps without one are left out."""
+        rows = self.database.rows(
+            "SELECT app_id, manifest FROM apps JOIN releases ON app_id = apps.id AND number = current_release"
+            " WHERE json_array_length(manifest, '$.cron') > 0"
+        )
+        return {row["app_id"]: Manifest.from_json(row["manifest"]).cron for row in rows}
 
     def to_roll_back_to(self, app: App, number: int | None) -> Release:
         """Release `number`, or the successful one before the current. Raises NoSuchRelease."""
