@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from paas.router.routes import ANY_HOST, Listener, Routes, Server
+from paas.router.routes import ANY_HOST, HSTS, REDIRECT, Certificate, Listener, Routes, Server
 from paas.settings import Listen, Settings
 
 CONFIG_FILE = "haproxy.cfg"
 MAP_FILE = "domains.map"
+CERTIFICATES = "certificates"  # the directory of the files below
+CERTIFICATE_LIST = f"{CERTIFICATES}/list.txt"
 PAGES = ("404.html", "503.html")
 
 # HAProxy changes into the router directory before it reads anything: relative names keep its sockets below the 108
@@ -23,10 +25,20 @@ PAGES = ("404.html", "503.html")
 CONTROL_SOCKET = "haproxy.sock"
 MASTER_SOCKET = "haproxy-master.sock"
 
+# Mozilla's intermediate profile; TLS 1.3's own ciphers are all fine.
+TLS_OPTIONS = "ssl-min-ver TLSv1.2 no-tls-tickets"
+TLS_CIPHERS = ":".join(
+    f"{kind}-{cipher}"
+    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    for kind in ("ECDHE-ECDSA", "ECDHE-RSA")
+)
+ACME_PATH = "/.well-known/acme-challenge/"
+
 SLOT_STEP = 64  # backends: the stock is a multiple of this
 SLOT_SPARE = 32  # backends that are free at least when the file is written
 WILDCARD_DEPTH = 8  # labels that `*` may stand for
 
+HTTPS_PORT = 443
 THREADS = 2
 FILE_DESCRIPTORS = 40_000  # at most, less where the limit is lower; two a connection
 OLD_WORKER_SECONDS = 4 * 3600  # what a websocket may outlive a reload
@@ -120,6 +132,21 @@ def render_map(routes: Routes) -> str:
     return "".join(f"{key} {value}\n" for key, value in sorted(routes.entries.items()))
 
 
+def certificate_file(name: str) -> str:
+    """Where a certificate's PEM is."""
+    return f"{CERTIFICATES}/{name}.pem"
+
+
+def certificate_line(certificate: Certificate) -> str:
+    """Its line in the list: for which names clients get it. None of them may be empty: that would be any name."""
+    return f"{certificate_file(certificate.name)} {' '.join(certificate.domains)}"
+
+
+def render_certificates(routes: Routes) -> str:
+    """The list of certificates, sorted."""
+    return "".join(f"{certificate_line(item)}\n" for _, item in sorted(routes.certificates.items()))
+
+
 @cache
 def page(name: str) -> str:
     """The text of one of PAGES."""
@@ -149,6 +176,8 @@ def _global(machine: Machine) -> list[str]:
         f"    nbthread {THREADS}",
         f"    fd-hard-limit {FILE_DESCRIPTORS}",
         f"    hard-stop-after {OLD_WORKER_SECONDS}s",
+        f"    ssl-default-bind-options {TLS_OPTIONS}",
+        f"    ssl-default-bind-ciphers {TLS_CIPHERS}",
         "",
     ]
 
@@ -198,15 +227,29 @@ def _defaults() -> list[str]:
 
 def _web(settings: Settings, machine: Machine) -> list[str]:
     relay = f"abns@paas-{settings.root_id}"
+    # Not ssl_fc: a request that an old worker hands over has lost its TLS, but not its port.
+    tls = f"{{ dst_port {settings.https_listen.port} }}"
     return [
         "frontend web from web",
         f"    bind {_bind(settings.http_listen, machine)}",
+        # Names without a certificate get no answer at all rather than another app's certificate.
+        f"    bind {_bind(settings.https_listen, machine)} ssl crt-list {CERTIFICATE_LIST} strict-sni alpn h2,http/1.1",
         f"    bind {relay} accept-proxy",
         *_request(),
+        f"    http-request set-header X-Forwarded-Proto https if {tls}",
+        f"    http-request set-var(txn.acme) var(txn.slot),concat(/acme),map({MAP_FILE})"
+        f" if {FOUND} {{ path_beg {ACME_PATH} }} {{ path_reg ^{ACME_PATH}[A-Za-z0-9_-]+$ }}",
+        '    http-request return status 200 content-type text/plain lf-string "%[path,field(-1,/)].%[var(txn.acme)]"'
+        " if { var(txn.acme) -m found }",
         f"    http-request set-var(txn.ssl) var(txn.slot),concat(/ssl),map({MAP_FILE}) if {FOUND}",
-        "    http-request redirect scheme https code 301 if { var(txn.ssl) -m found } !{ ssl_fc } !{ stopping }",
-        f"    http-response set-header Strict-Transport-Security max-age={HSTS_SECONDS}"
-        " if { var(txn.ssl) -m found } { ssl_fc }",
+        *(
+            f"    http-request redirect {_to_https(settings)} code 301 if {{ {flag} }} !{tls} !{{ stopping }}"
+            for flag in ("var(txn.ssl) -m found", f"var(txn.tls) -m sub {REDIRECT}")
+        ),
+        *(
+            f"    http-response set-header Strict-Transport-Security max-age={HSTS_SECONDS} if {{ {flag} }} {tls}"
+            for flag in ("var(txn.ssl) -m found", f"var(txn.tls) -m sub {HSTS}")
+        ),
         *_hand_over("relay"),
         "backend unknown from web",
         '    http-request return status 404 content-type "text/html; charset=utf-8" file 404.html',
@@ -253,7 +296,7 @@ def _request(number: int | None = None) -> list[str]:
     return [
         f"    http-request del-header '{UNTRUSTED_HEADERS}' -m reg",
         "    http-request set-header X-Forwarded-For %[src]",
-        "    http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]",
+        "    http-request set-header X-Forwarded-Proto http",
         "    http-request set-header X-Forwarded-Port %[dst_port]",
         "    http-request set-header X-Request-Start t=%[date(0,ms)]",
         f"    http-request disable-l7-retry unless {{ method {IDEMPOTENT_METHODS} }}",
@@ -261,6 +304,8 @@ def _request(number: int | None = None) -> list[str]:
         f"    http-request set-var(txn.slot) var(txn.rest){exact},map({MAP_FILE})",
         # One label less each time: the most specific wildcard is found first, and each look is one in a tree.
         *wildcards,
+        f"    http-request set-var(txn.tls) var(txn.slot),field(2,:) if {FOUND}",
+        f"    http-request set-var(txn.slot) var(txn.slot),field(1,:) if {FOUND}",
         f"    http-request set-var(txn.idle) var(txn.slot),concat(/idle),map({MAP_FILE}) if {FOUND}",
     ]
 
@@ -278,6 +323,13 @@ def _hand_over(relay: str) -> list[str]:
 
 def _relay(name: str, address: str) -> list[str]:
     return [f"backend {name} from web", f"    server current {address} send-proxy-v2", ""]
+
+
+def _to_https(settings: Settings) -> str:
+    port = settings.https_listen.port
+    if port == HTTPS_PORT:
+        return "scheme https"
+    return f"location https://%[req.hdr(host),host_only]:{port}%[capture.req.uri]"
 
 
 def _bind(listen: Listen, machine: Machine) -> str:

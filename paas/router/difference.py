@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from paas.router.configuration import MAP_FILE, SERVER_OPTIONS, Identity
+from paas.router.configuration import (
+    CERTIFICATE_LIST,
+    CERTIFICATES,
+    MAP_FILE,
+    SERVER_OPTIONS,
+    Identity,
+    certificate_file,
+    certificate_line,
+)
 from paas.router.routes import Routes, Server
 
 DESCRIPTION = "\ndescription: "
@@ -25,12 +33,14 @@ class Running:
 
 @dataclass(frozen=True)
 class Observed:
-    """What one worker does: its identity, process id, servers by (backend, name), and its map."""
+    """What one worker does: its identity, process id, servers by (backend, name), its map, and the names of the
+    certificates that it serves."""
 
     identity: Identity
     pid: int
     servers: dict[tuple[str, str], Running] = field(default_factory=dict)
     entries: dict[str, str] = field(default_factory=dict)
+    certificates: frozenset[str] = frozenset()
 
 
 def identify(ask: Callable[[str], str]) -> tuple[Identity, int]:
@@ -40,12 +50,16 @@ def identify(ask: Callable[[str], str]) -> tuple[Identity, int]:
 
 
 def observe(ask: Callable[[str], str]) -> Observed:
-    """Read a worker's state through `ask` (three commands). One that is not ours comes back empty."""
+    """Read a worker's state through `ask` (four commands). One that is not ours comes back empty."""
     known, pid = identify(ask)
     if not known.stock:
         return Observed(known, pid)
     return Observed(
-        known, pid, read_servers(ask("show servers state")), read_map(ask(f"show map {MAP_FILE}"))
+        known,
+        pid,
+        read_servers(ask("show servers state")),
+        read_map(ask(f"show map {MAP_FILE}")),
+        read_certificates(ask(f"show ssl crt-list {CERTIFICATE_LIST}")),
     )
 
 
@@ -65,6 +79,16 @@ def read_map(text: str) -> dict[str, str]:
     return {key: value for _, key, value in (line.split(" ") for line in text.splitlines() if line)}
 
 
+def read_certificates(text: str) -> frozenset[str]:
+    """Parse `show ssl crt-list`: a file and its names a line."""
+    files = (line.split(" ")[0] for line in text.splitlines())
+    return frozenset(
+        file.removeprefix(f"{CERTIFICATES}/").removesuffix(".pem")
+        for file in files
+        if file.startswith(CERTIFICATES)
+    )
+
+
 def slot_of(backend: str) -> int:
     """The slot that ``slotN`` and ``slotN.PORT`` belong to."""
     return int(backend.removeprefix("slot").partition(".")[0])
@@ -73,20 +97,22 @@ def slot_of(backend: str) -> int:
 def difference(routes: Routes, observed: Observed) -> list[str]:
     """The runtime commands from what is to what should be, in an order in which no request is lost.
 
-    An address that now belongs to somebody else goes first, so that no request reaches the wrong app. Then new servers,
-    then the domains that may lead to them, and only then what is no longer wanted: that is drained, not deleted.
+    An address that now belongs to somebody else goes first, so that no request reaches the wrong app. Then new servers
+    and certificates, then the domains that may lead to them, and only then what is no longer wanted: servers are
+    drained, not deleted.
     """
     stock = observed.identity.stock
     wanted = {key: server for key, server in routes.servers.items() if slot_of(key[0]) <= stock}
     unwanted = [key for key, running in observed.servers.items() if running.serving and key not in wanted]
+    lead = [*_serve(routes, observed), *_lead(routes, observed), *_withdraw(routes, observed)]
     if not unwanted:
-        return [*_bring(wanted, observed), *_lead(routes, observed)]
+        return [*_bring(wanted, observed), *lead]
     taken = {(server.address, server.port) for server in wanted.values()}
     stale = {key for key in unwanted if _endpoint(observed.servers[key]) in taken}
     return [
         *(_state(key, "drain") for key in unwanted if key in stale),
         *_bring(wanted, observed),
-        *_lead(routes, observed),
+        *lead,
         *(_state(key, "drain") for key in unwanted if key not in stale),
     ]
 
@@ -114,6 +140,31 @@ def _lead(routes: Routes, observed: Observed) -> list[str]:
         elif known != value:
             commands.append(f"set map {MAP_FILE} {key} {value}")
     commands += [f"del map {MAP_FILE} {key}" for key in observed.entries if key not in routes.entries]
+    return commands
+
+
+def _serve(routes: Routes, observed: Observed) -> list[str]:
+    commands = []
+    for name, certificate in sorted(routes.certificates.items()):
+        if name in observed.certificates:
+            continue
+        file = certificate_file(name)
+        # An empty line ends what is sent along.
+        pem = "\n".join(line for line in certificate.load().splitlines() if line.strip())
+        commands += [
+            f"new ssl cert {file}",
+            f"set ssl cert {file} <<\n{pem}\n",
+            f"commit ssl cert {file}",
+            f"add ssl crt-list {CERTIFICATE_LIST} <<\n{certificate_line(certificate)}\n",
+        ]
+    return commands
+
+
+def _withdraw(routes: Routes, observed: Observed) -> list[str]:
+    commands = []
+    for name in sorted(observed.certificates - routes.certificates.keys()):
+        file = certificate_file(name)
+        commands += [f"del ssl crt-list {CERTIFICATE_LIST} {file}", f"del ssl cert {file}"]
     return commands
 
 

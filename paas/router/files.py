@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 
-def replace(path: Path, text: str) -> bool:
-    """Make `path` hold `text`, readable by all; True when it did not before. Raises OSError."""
+def replace(path: Path, text: str, mode: int = 0o644) -> bool:
+    """Make `path` hold `text`, readable by all or as `mode` says; True when it did not before. Raises OSError."""
     data = text.encode()
     try:
         if path.read_bytes() == data:
@@ -16,11 +16,12 @@ def replace(path: Path, text: str) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with draft.open("wb") as file:
+        descriptor = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode & 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        draft.chmod(0o644)
+        draft.chmod(mode)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -15,13 +15,17 @@ from dataclasses import dataclass
 
 from paas.router import binary
 from paas.router.configuration import (
+    CERTIFICATE_LIST,
+    CERTIFICATES,
     CONFIG_FILE,
     MAP_FILE,
     PAGES,
     Identity,
+    certificate_file,
     identity,
     page,
     render,
+    render_certificates,
     render_map,
     stock_for,
 )
@@ -190,7 +194,21 @@ class HAProxy:
         text = render(self._settings, routes, stock_for(routes), self._machine)
         changed.append(replace(directory / CONFIG_FILE, text))
         changed.append(replace(directory / MAP_FILE, render_map(routes)))
+        changed.append(self._write_certificates(routes))
         return any(changed)
+
+    def _write_certificates(self, routes: Routes) -> bool:
+        """A new certificate has a new name, so files are only added and removed. The list is written between the two:
+        whenever HAProxy starts, all that the list names is there."""
+        directory = self._settings.router_dir
+        missing = [name for name in routes.certificates if not (directory / certificate_file(name)).exists()]
+        for name in missing:
+            replace(directory / certificate_file(name), routes.certificates[name].load(), 0o600)
+        changed = replace(directory / CERTIFICATE_LIST, render_certificates(routes))
+        for path in (directory / CERTIFICATES).glob("*.pem"):
+            if path.stem not in routes.certificates:
+                path.unlink(missing_ok=True)
+        return changed or bool(missing)
 
     def _bring_in_step(self, routes: Routes) -> Change:
         wanted = self._identity(routes)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 from paas.model.domain import DOMAIN
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+THUMBPRINT = re.compile(r"[A-Za-z0-9_-]+")
+REDIRECT, HSTS = "r", "h"  # what follows a backend's name in the map
 ANY_HOST = "*"  # the domain of a port that leads to one app, whatever host is asked for
 
 
@@ -76,11 +78,37 @@ class Listener:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """What is served over TLS to clients that ask for one of `domains` (exact names and ``*.x``).
+
+    `name` changes whenever the content does. `load` gives chain and key in PEM; it is asked for only when HAProxy does
+    not have the certificate yet.
+    """
+
+    name: str
+    domains: tuple[str, ...]
+    load: Callable[[], str] = field(compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a name or a domain that can't be written down safely."""
+        if not SERVER_NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is not a certificate's name")
+        _check_domains(self.domains)
+
+    def covers(self, domain: str) -> bool:
+        """Whether clients that ask for the domain accept it: a ``*`` stands for one label."""
+        return domain in self.domains or f"*.{domain.partition('.')[2]}" in self.domains
+
+
+@dataclass(frozen=True)
 class Route:
     """One app: its domains (lower case; ``*.x`` is every name below x) lead to its servers by backend `slot` (1…).
 
-    `idle_seconds`: how long a response may be silent, None for the router's own limit. `force_ssl`: http is redirected.
-    `ports`: where else it is reached; each has a backend of its own, because its servers listen elsewhere.
+    `idle_seconds`: how long a response may be silent, None for the router's own limit. `force_ssl`: http is redirected
+    for every domain. `certificates`: http is redirected for the domains that they cover, unless `redirect` is False;
+    `hsts`: browsers are told to remember that. `acme`: the account's thumbprint, which answers an authority's questions
+    about the app's domains. `ports`: where else it is reached; each has a backend of its own, because its servers listen
+    elsewhere.
     """
 
     app: str
@@ -91,10 +119,21 @@ class Route:
     idle_seconds: int | None = None
     force_ssl: bool = False
     ports: tuple[Port, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    redirect: bool = True
+    hsts: bool = True
+    acme: str | None = None
 
     @property
     def backend(self) -> str:
         return f"slot{self.slot}"
+
+    def _led_to(self, domain: str) -> str:
+        """The map's value for a domain: the backend, and what TLS means for it (``slot3:rh``)."""
+        if not any(item.covers(domain) for item in self.certificates):
+            return self.backend
+        flags = f"{REDIRECT if self.redirect else ''}{HSTS if self.hsts else ''}"
+        return f"{self.backend}:{flags}" if flags else self.backend
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -104,7 +143,7 @@ class Route:
     def entries(self) -> dict[str, str]:
         """The app's lines in the router's map: its domains (on another port ``domain:port``), and, under keys that no
         domain can be, its options."""
-        found = dict.fromkeys(self.domains, self.backend)
+        found = {domain: self._led_to(domain) for domain in self.domains}
         backends = [self.backend]
         for port, listener in zip(self.ports, self.listeners, strict=True):
             found |= {f"{domain}:{port.number}": listener.backend for domain in port.domains}
@@ -113,6 +152,8 @@ class Route:
             found |= dict.fromkeys((f"{name}/idle" for name in backends), str(self.idle_seconds * 1000))
         if self.force_ssl:
             found[f"{self.backend}/ssl"] = "1"
+        if self.acme is not None:
+            found[f"{self.backend}/acme"] = self.acme
         if self.ports:
             found[f"{self.backend}/also"] = ",".join(backends[1:])
         return found
@@ -122,6 +163,8 @@ class Route:
         if self.slot < 1:
             raise ValueError(f"{self.slot} is not a slot")
         _check_domains(self.domains)
+        if self.acme is not None and not THUMBPRINT.fullmatch(self.acme):
+            raise ValueError(f"{self.acme!r} is not a thumbprint")
         for servers in (self.servers, *(port.servers for port in self.ports)):
             if len({server.name for server in servers}) != len(servers):
                 raise ValueError(f"app {self.app} has two servers of one name")
@@ -174,6 +217,11 @@ class Routes:
     def entries(self) -> dict[str, str]:
         """Every line of the router's map."""
         return {key: value for route in self.routes for key, value in route.entries.items()}
+
+    @cached_property
+    def certificates(self) -> dict[str, Certificate]:
+        """All certificates by name."""
+        return {item.name: item for route in self.routes for item in route.certificates}
 
     @cached_property
     def servers(self) -> dict[tuple[str, str], Server]:

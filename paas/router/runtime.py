@@ -24,7 +24,15 @@ ACCEPTED = (
     "IP changed from",
     "port changed from",
     "no need to change",
+    # Of certificates; the last one says that an earlier try came so far.
+    "New empty certificate store",
+    "Transaction created for certificate",
+    "Committing",
+    "Inserting certificate",
+    "Entry",
+    "Certificate",
 )
+PAYLOAD_PROMPTS = "+ "
 
 
 class RouterNotRunning(PaasError):
@@ -69,9 +77,10 @@ class Runtime:
 
     def tell(self, command: str) -> None:
         """Send a command that changes something. Raises RouterFailed with HAProxy's words when it does not."""
-        answer = self.ask(command).strip()
+        answer = self.ask(command).lstrip(PAYLOAD_PROMPTS).strip()
         if answer and not answer.startswith(ACCEPTED):
-            raise RouterFailed(command=command, reason=answer)
+            # Never what is sent along: that is a private key.
+            raise RouterFailed(command=command.partition("\n")[0], reason=answer)
 
     def _enter(self, worker: int) -> None:
         self._prompt = b"master> "

@@ -76,10 +76,15 @@ class Proxy:
     """A private HAProxy: its settings, its router, its process."""
 
     def __init__(self, root: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
+        with socket.create_server(("127.0.0.1", 0)) as probe, socket.create_server(("127.0.0.1", 0)) as second:
             self.port: int = probe.getsockname()[1]
+            self.tls_port: int = second.getsockname()[1]
         self.settings = Settings.from_environment(
-            {"PAAS_ROOT": str(root), "PAAS_HTTP_LISTEN": f"127.0.0.1:{self.port}"}
+            {
+                "PAAS_ROOT": str(root),
+                "PAAS_HTTP_LISTEN": f"127.0.0.1:{self.port}",
+                "PAAS_HTTPS_LISTEN": f"127.0.0.1:{self.tls_port}",
+            }
         )
         self.router = HAProxy(self.settings)
         self.process: subprocess.Popen[bytes] | None = None
@@ -139,6 +144,11 @@ class Proxy:
         lines = (self.settings.router_dir / "domains.map").read_text().splitlines()
         with self.observing() as observed:
             assert observed.entries == dict(line.split() for line in lines)
+            listed = (self.settings.router_dir / "certificates/list.txt").read_text().splitlines()
+            files = {line.split()[0] for line in listed}
+            assert files == {f"certificates/{name}.pem" for name in observed.certificates}
+            there = (self.settings.router_dir / "certificates").glob("*.pem")
+            assert files == {f"certificates/{path.name}" for path in there}
             assert filed == {
                 (backend, name, f"{running.address}:{running.port}")
                 for (backend, name), running in observed.servers.items()
