@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from paas.commands.apps import unlock
 from paas.commands.base import (
     AppArgument,
     ForceOption,
@@ -24,8 +25,11 @@ from paas.deploy.archive import parse_type
 from paas.deploy.fetch import archive_url
 from paas.deploy.from_archive import STDIN, deploy_archive
 from paas.deploy.source import Author, deploy_branch
+from paas.deploy.sync import Build, sync
 from paas.errors import PaasError
+from paas.model.git_url import RemoteUrl
 from paas.model.image import ImageRef
+from paas.model.names import BranchName
 from paas.store.apps import App
 
 group = Group("git", "Manage app deploys via git")
@@ -41,6 +45,12 @@ BuildDirOption = Annotated[
     str | None, typer.Option("--build-dir", metavar="DIR", help="A folder on the server to build with")
 ]
 
+RemoteArgument = Annotated[
+    str, typer.Argument(metavar="REMOTE", show_default=False, help="A URL, or user@host:path")
+]
+RefArgument = Annotated[
+    str, typer.Argument(metavar="[REF]", show_default=False, help="A branch, a tag or a commit")
+]
 ArchiveWords = Annotated[
     list[str] | None, typer.Argument(metavar="APP URL|-- [NAME EMAIL]", show_default=False)
 ]
@@ -51,6 +61,10 @@ REPORTED = ("archive-max-files", "archive-max-size", "deploy-branch", "keep-git-
 
 class TerminalOnStdin(PaasError):
     """Expecting tar archive containing docker image on STDIN"""
+
+
+class NoRemote(PaasError):
+    """Missing GIT_REMOTE parameter"""
 
 
 class NoArchive(PaasError):
@@ -111,6 +125,35 @@ def from_archive(words: ArchiveWords = None, archive_type: ArchiveTypeOption = "
         deploy_archive(session(), found, kind, archive_url(place), author)
 
 
+@group.command("sync")
+def sync_remote(
+    app: AppArgument = "",
+    remote: RemoteArgument = "",
+    ref: RefArgument = "",
+    build: Annotated[bool, typer.Option("--build", help="Deploy what was fetched")] = False,
+    build_if_changes: Annotated[bool, typer.Option("--build-if-changes", help="Deploy if it is new")] = False,
+    skip_deploy_branch: Annotated[
+        bool, typer.Option("--skip-deploy-branch", help="Let the deploy branch be the one it is")
+    ] = False,
+) -> None:
+    """Fetch a branch, a tag or a commit from another repository, and deploy it if --build says so."""
+    found = the_app(app)
+    if not remote:
+        raise NoRemote()
+    wanted = BranchName.parse(ref) if ref else ""
+    when: Build = "always" if build else "if-changes" if build_if_changes else "no"
+    sync(session(), found, RemoteUrl.parse(remote), wanted, when, skip_deploy_branch)
+
+
+@group.command("initialize")
+def initialize(app: AppArgument = "") -> None:
+    """Make the app's repository, which its first push or deploy makes otherwise."""
+    found = the_app(app)
+    session().console.step_header(f"Initializing git repository for {found.name}")
+    session().repository(found).create(deploy_branch(session(), found))
+
+
+group.command("unlock")(unlock)
 add_set_command(group, "git", word="key")
 
 

@@ -25,6 +25,8 @@ ALLOWED_PROTOCOLS = "https:http:ssh:git"
 SLOW_BYTES = 100
 SLOW_SECONDS = 60
 READ_BYTES = 65536
+# Where what is fetched is kept until it is used; no push or deploy looks there.
+OURS = "refs/paas-sync"
 KEPT_LINES = 20
 
 OPTIONS = {
@@ -56,9 +58,14 @@ HINTS = (
      "If it is a private repository, store a name and password for its host first: git:auth {site} USER"),
     (r"Host key verification failed|host key is known",
      "Trust the host's keys first: git:allow-host {site}"),
-    (r"Permission denied|Could not read from remote repository",
+    (r"Permission denied",
      "Let the remote's owner add the key that git:public-key shows (git:generate-deploy-key makes it)"),
 )  # fmt: skip
+# What git says to each of these, after the real reason.
+_GENERAL = re.compile(
+    r"(fatal: )?Could not read from remote repository|Please make sure you have|and the repository exists"
+    r"|error: unable to read askpass response"
+)
 DEFAULT_HINT = "Check the URL and that its server can be reached from here, then try again"
 
 
@@ -154,7 +161,7 @@ def _follow(session: Session, stream: IO[bytes], show: bool) -> list[str]:
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             text = _clean(line.rstrip(b"\r").rpartition(b"\r")[2])
-            if text and not text.startswith("From "):
+            if text and not text.startswith("From ") and f"-> {OURS}" not in text:
                 kept = [*kept[-KEPT_LINES:], text]
                 if show and not text.startswith(("fatal: ", "error: ")):
                     session.console.detail(text)
@@ -171,8 +178,9 @@ def _clean(line: bytes) -> str:
 def failure(remote: RemoteUrl, said: list[str], code: int) -> RemoteFailed:
     """What git's last words mean, and what helps."""
     everything = "\n".join(said)
+    said = [line for line in said if not _GENERAL.match(line)]
     fatal = [line for line in said if line.startswith(("fatal: ", "error: ", "ERROR: "))]
-    reason = (fatal or said or [f"git ended with code {code}"])[0]
+    reason = (fatal[:1] or said or [f"git ended with code {code}"])[-1]
     hint = next((text for pattern, text in HINTS if re.search(pattern, everything)), DEFAULT_HINT)
     text = printable(re.sub(r"^(fatal|error): ", "", reason), 300).rstrip(".")
     return RemoteFailed(remote=remote.shown, reason=text, hint=hint.format(site=remote.site))

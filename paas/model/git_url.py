@@ -84,7 +84,7 @@ class RemoteUrl:
     @property
     def shown(self) -> str:
         """What people get to see: without a query either, which may hold a token."""
-        return shown(self.text)
+        return printable(re.sub(r"\?.*", "?...", self.text), MAX_LENGTH)
 
     def joined(self, relative: str) -> RemoteUrl:
         """The remote that ``../other.git`` or ``./part`` means here. Raises InvalidRemote."""
@@ -101,8 +101,8 @@ class RemoteUrl:
 
 
 def shown(url: str) -> str:
-    """Any URL for a message: without credentials and without the values of a query."""
-    hidden = re.sub(r"^([a-z+]*://)[^/]*@", r"\1", url, flags=re.IGNORECASE)
+    """What may not even be a URL, for a message: without what could be credentials or a token."""
+    hidden = re.sub(r"^([a-z+]*://).*@", r"\1", url, flags=re.IGNORECASE | re.DOTALL)
     return printable(re.sub(r"\?.*", "?...", hidden), 300)
 
 
@@ -110,7 +110,7 @@ def parse_host(given: str) -> tuple[str, int | None]:
     """``host`` or ``host:port``. Raises InvalidHost."""
     match = _HOST_AND_PORT.fullmatch(given)
     if match is None or (match[2] and not 0 < int(match[2]) < 65536):
-        raise InvalidHost(given=printable(given))
+        raise InvalidHost(given=shown(given))
     return match[1].lower(), int(match[2]) if match[2] else None
 
 

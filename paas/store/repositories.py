@@ -290,10 +290,15 @@ class Repository:
             "GIT_TERMINAL_PROMPT": "0",
         }
 
-    def git(self, *words: str, check: bool = True) -> bytes:
+    def git(self, *words: str, check: bool = True, input: bytes = b"") -> bytes:
         """Run git and return what it printed. Raises GitFailed."""
         result = subprocess.run(
-            self.command(*words), cwd=self.path, env=self.environment(), capture_output=True, check=False
+            self.command(*words),
+            cwd=self.path,
+            env=self.environment(),
+            input=input,
+            capture_output=True,
+            check=False,
         )
         if check and result.returncode:
             raise GitFailed(verb=words[0], reason=_last_line(result))
