@@ -93,7 +93,9 @@ class Schedule:
                     yield name
 
     def start_due(self, session: Session, pool: ThreadPoolExecutor) -> None:
-        """Start those whose time has come, unless they, their app or all apps are suspended or stopped."""
+        """Start those whose time has come, unless they, their app or all apps are suspended or stopped; and clean up
+        after runs that were killed."""
+        cron.end_killed(session)
         for app_id, key in self.take_due():
             app = session.apps.by_id(app_id)
             if app is not None and cron.runs_now(session, app, key):

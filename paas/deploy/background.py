@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from paas.console import Console
+from paas.deploy.session import Session
 from paas.errors import Cancelled, PaasError
 
 _BEGUN = b"+"
@@ -16,17 +18,18 @@ _BEGUN = b"+"
 Tell = Callable[[str], None]
 
 
-def in_background(work: Callable[[Tell], object]) -> str:
+def in_background(session: Session, work: Callable[[Session, Tell], object]) -> str:
     """Run `work` in a process that outlives this one, without the caller's descriptors; what it tells first.
 
-    `work` must open its own database and engine connections. Raises PaasError with its error's text when it fails
-    before it told anything.
+    `work` gets a session of its own. Raises PaasError with its error's text when it fails before it told anything.
     """
+    # SQLite's state of a file does not survive a fork.
+    session.disconnect()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     reader, writer = os.pipe2(os.O_CLOEXEC)
     if os.fork() == 0:
-        _be(work, writer)
+        _be(session, work, writer)
     os.close(writer)
     with os.fdopen(reader, "rb") as answers:
         answer = answers.read()
@@ -35,7 +38,7 @@ def in_background(work: Callable[[Tell], object]) -> str:
     return answer[1:].decode("utf-8", "replace")
 
 
-def _be(work: Callable[[Tell], object], writer: int) -> NoReturn:
+def _be(session: Session, work: Callable[[Session, Tell], object], writer: int) -> NoReturn:
     def tell(text: str) -> None:
         with contextlib.suppress(OSError):
             os.write(writer, _BEGUN + text.encode())
@@ -52,7 +55,7 @@ def _be(work: Callable[[Tell], object], writer: int) -> NoReturn:
             if int(entry.name) > 2 and int(entry.name) != writer:
                 with contextlib.suppress(OSError):
                     os.close(int(entry.name))
-        work(tell)
+        work(Session(session.settings, session.caller, Console(quiet=True)), tell)
         code = 0
     except (PaasError, Cancelled) as error:
         with contextlib.suppress(OSError):

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paas import interrupts
-from paas.console import Console
 from paas.deploy.background import in_background
 from paas.deploy.builds import prune_after
 from paas.deploy.changes import release_image
@@ -107,10 +106,7 @@ def runs_now(session: Session, app: App, key: str) -> CronTask | None:
 
 def run_detached(session: Session, app: App, task: CronTask, ttl_seconds: int) -> str:
     """Run a task in a process of its own; the name of its container. Raises as `run` does until it has one."""
-    settings, caller = session.settings, session.caller
-    return in_background(
-        lambda tell: run(Session(settings, caller, Console(quiet=True)), app, task, ttl_seconds, tell)
-    )
+    return in_background(session, lambda own, tell: run(own, app, task, ttl_seconds, tell))
 
 
 def run(
@@ -178,20 +174,32 @@ def _replace(session: Session, replaced: list[Operation]) -> None:
     """End other runs of the task: asked first, killed where that takes too long."""
     for item in replaced:
         session.console.step(f"Ending the run that is replaced, operation #{item.id}")
+        session.operations.finish(item.id, "cancelled", "replaced by the next run")
         with contextlib.suppress(ProcessLookupError):
             process = os.pidfd_open(item.pid)
             try:
                 if not alive(item):
-                    continue
+                    raise ProcessLookupError
                 signal.pidfd_send_signal(process, signal.SIGTERM)
                 if not select.select([process], [], [], REPLACE_SECONDS)[0]:
                     signal.pidfd_send_signal(process, signal.SIGKILL)
             finally:
                 os.close(process)
-        labels = {LABEL_ROOT: str(session.settings.root), LABEL_OPERATION: str(item.id)}
-        for container in session.containers.ids(labels):
-            session.containers.remove(container)
-        session.operations.finish(item.id, "cancelled", "replaced by the next run")
+        _remove_containers(session, item)
+
+
+def end_killed(session: Session) -> None:
+    """For the agent: what runs left behind whose processes were killed."""
+    for item in session.operations.open():
+        if item.kind == RUN_KIND and not alive(item):
+            _remove_containers(session, item)
+            session.operations.finish(item.id, "failed", "its process was killed, its container was removed")
+
+
+def _remove_containers(session: Session, run: Operation) -> None:
+    labels = {LABEL_ROOT: str(session.settings.root), LABEL_OPERATION: str(run.id)}
+    for container in session.containers.ids(labels):
+        session.containers.remove(container)
 
 
 def _spec(session: Session, app: App, task: CronTask, release: Release, operation_id: int) -> ContainerSpec:

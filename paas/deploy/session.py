@@ -90,6 +90,14 @@ class Session:
     def router(self) -> Router:
         return choose(self.settings)
 
+    def disconnect(self) -> None:
+        """Close the connections to database and engine. They are made again when they are needed."""
+        for name, value in list(vars(self).items()):
+            if isinstance(getattr(type(self), name, None), cached_property):
+                if name in ("database", "api"):
+                    value.close()
+                del self.__dict__[name]
+
     @property
     def network(self) -> str:
         """The apps' network on the engine."""
@@ -114,7 +122,9 @@ class Session:
     def apply(self, wanted: Routes) -> None:
         """Tell the router, inside of `routing()`, and say which ports it could not have."""
         for port in self.router.apply(wanted).blocked:
-            self.console.warn(f"Host port {port} is held by another program; the router leaves it out until then")
+            self.console.warn(
+                f"Host port {port} is held by another program; the router leaves it out until then"
+            )
 
     def reroute(self) -> None:
         """Bring the router in step with the database."""
