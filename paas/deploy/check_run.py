@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from paas.console import WARNING
 from paas.deploy import checks, health
 from paas.deploy.changes import release_image
 from paas.deploy.services import service_settings
@@ -41,7 +42,7 @@ def run_checks(session: Session, app: App, names: list[str]) -> int:
         failed += failures
         if failures:
             noun = "check" if failures == 1 else "checks"
-            session.console.warn(f"{failures} failed {noun} ({process.name})")
+            session.console.print(f"{WARNING}{failures} failed {noun} ({process.name})")
         else:
             session.console.detail(f"All checks successful ({process.name})")
     return failed
@@ -57,7 +58,9 @@ def _run(session: Session, process: Process, item: Check, host: str) -> bool:
     try:
         health.run(session.containers, subject, item)
     except PaasError as error:
-        console.warn(f"Failure in name='{printable(item.name)}': {error.fields.get('reason', error)}")
+        # It is a result, which belongs between the others: standard output.
+        reason = error.fields.get("reason", error)
+        console.print(f"{WARNING}Failure in name='{printable(item.name)}': {reason}")
         return not item.warn_only
     console.detail(f"Healthcheck succeeded name='{printable(item.name)}'")
     return False
