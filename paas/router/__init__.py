@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from paas.router import binary
 from paas.router.direct import Direct
 from paas.router.haproxy import Change, HAProxy
+from paas.router.requests import Request, Traffic
 from paas.router.routes import Port, Route, Routes, Server
 from paas.router.runtime import RouterFailed, RouterNotRunning
 from paas.settings import Settings
@@ -51,6 +52,12 @@ class Router(Protocol):
     ) -> tuple[tuple[int, str], ...]: ...
 
     def draining(self) -> tuple[tuple[int, str], ...]: ...
+
+    def requests(self, slot: int) -> list[Request]: ...
+
+    def follow_requests(self, slot: int) -> Iterator[Request]: ...
+
+    def traffic(self) -> dict[int, Traffic]: ...
 
     def url(self, domain: str, published_port: int | None = None) -> str: ...
 

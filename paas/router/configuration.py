@@ -34,6 +34,15 @@ TLS_CIPHERS = ":".join(
 )
 ACME_PATH = "/.well-known/acme-challenge/"
 
+REQUESTS_RING = "requests"
+RING_BYTES = 2 * 1024 * 1024  # ten thousand requests, more or less
+REQUEST_BYTES = 1024  # of one request's line in it; the rest of a long URL is cut
+HOST_BYTES = 128
+# Read by paas.router.requests.
+REQUEST_FORMAT = (
+    '"%Ts.%ms %ci %b %s %ST %B %TR/%Tw/%Tc/%Tr/%Ta %tsc %{+Q}[capture.req.hdr(0)] %{+Q}r"'
+)
+
 SLOT_STEP = 64  # backends: the stock is a multiple of this
 SLOT_SPARE = 32  # backends that are free at least when the file is written
 WILDCARD_DEPTH = 8  # labels that `*` may stand for
@@ -179,6 +188,12 @@ def _global(machine: Machine) -> list[str]:
         f"    ssl-default-bind-options {TLS_OPTIONS}",
         f"    ssl-default-bind-ciphers {TLS_CIPHERS}",
         "",
+        # In memory: nothing is written, nobody has to be there to read it, and the newest push out the oldest.
+        f"ring {REQUESTS_RING}",
+        "    format raw",
+        f"    maxlen {REQUEST_BYTES}",
+        f"    size {RING_BYTES}",
+        "",
     ]
 
 
@@ -204,6 +219,9 @@ def _defaults() -> list[str]:
         "    option http-server-close",
         # After a reload the old worker takes one more request on an idle connection rather than cutting it.
         "    option idle-close-on-response",
+        f"    log ring@{REQUESTS_RING} format raw local0",
+        f"    log-format {REQUEST_FORMAT}",
+        "    option dontlognull",
         '    http-error status 503 content-type "text/html; charset=utf-8" file 503.html'
         f" hdr Cache-Control no-store hdr Retry-After {RETRY_AFTER_SECONDS}",
         "",
@@ -294,6 +312,8 @@ def _request(number: int | None = None) -> list[str]:
         anyone = f"str({ANY_HOST}:{number}),map({MAP_FILE})"
         wildcards.append(f"    http-request set-var(txn.slot) {anyone} unless {FOUND}")
     return [
+        f"    declare capture request len {HOST_BYTES}",
+        "    http-request capture req.hdr(host) id 0",
         f"    http-request del-header '{UNTRUSTED_HEADERS}' -m reg",
         "    http-request set-header X-Forwarded-For %[src]",
         "    http-request set-header X-Forwarded-Proto http",

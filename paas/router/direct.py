@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from paas.router.haproxy import Change
+from paas.router.requests import Request, Traffic
 from paas.router.routes import Routes
 
 
@@ -40,6 +41,18 @@ class Direct:
     def draining(self) -> tuple[tuple[int, str], ...]:
         """Nothing is."""
         return ()
+
+    def requests(self, slot: int) -> list[Request]:
+        """Nobody counts them."""
+        return []
+
+    def follow_requests(self, slot: int) -> Iterator[Request]:
+        """There are none."""
+        return iter(())
+
+    def traffic(self) -> dict[int, Traffic]:
+        """Nobody counts it."""
+        return {}
 
     def url(self, domain: str, published_port: int | None = None) -> str:
         """The loopback URL of the port; without one there is nothing to show but the domain."""

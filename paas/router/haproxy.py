@@ -10,7 +10,7 @@ import csv
 import dataclasses
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from paas.router import binary
@@ -20,6 +20,7 @@ from paas.router.configuration import (
     CONFIG_FILE,
     MAP_FILE,
     PAGES,
+    REQUESTS_RING,
     Identity,
     certificate_file,
     identity,
@@ -32,6 +33,7 @@ from paas.router.configuration import (
 from paas.router.difference import Observed, difference, observe, slot_of
 from paas.router.files import replace
 from paas.router.ports import refusal
+from paas.router.requests import Request, Traffic, read_requests, read_traffic
 from paas.router.routes import Routes
 from paas.router.runtime import RouterFailed, RouterNotRunning, Runtime
 from paas.router.workers import Workers
@@ -42,7 +44,7 @@ LOCK = "router.lock"
 REMOVE_SECONDS = 3.0  # until a server whose sessions were shut down must be free of them
 POLL_SECONDS = 0.05
 DEFAULT_HTTP_PORT = 80
-FRONTEND_TYPE, SERVER_TYPE = 1, 4  # in `show stat`
+FRONTEND_TYPE, BACKEND_TYPE, SERVER_TYPE = 1, 2, 4  # in `show stat`
 PORT_FRONTEND = re.compile(r"(?:http|tcp)(\d+)")
 ALSO = re.compile(r'value="([^"]+)"')
 GONE = ("No such server", "No such backend", "Can't find")
@@ -165,6 +167,35 @@ class HAProxy:
             return ()
         found = ((slot_of(backend), name) for (backend, name), server in servers.items() if not server.serving)
         return tuple(dict.fromkeys(found))
+
+    def requests(self, slot: int) -> list[Request]:
+        """The newest requests of one app, oldest first; none where HAProxy does not run."""
+        try:
+            with self._workers.current() as runtime:
+                # Only the app's own lines are read: the rest is a few other apps' thousands.
+                marks = (f" slot{slot} ", f" slot{slot}.")
+                lines = runtime.ask(f"show events {REQUESTS_RING}").splitlines()
+        except RouterNotRunning:
+            return []
+        return read_requests("\n".join(line for line in lines if any(mark in line for mark in marks)))
+
+    def follow_requests(self, slot: int) -> Iterator[Request]:
+        """The app's requests from now on, as they are answered; for ever. A reload is followed into the new worker."""
+        while True:
+            for line in self._workers.follow(f"show events {REQUESTS_RING} -w -n"):
+                found = Request.parse(line)
+                if found is not None and found.slot == slot:
+                    yield found
+
+    def traffic(self) -> dict[int, Traffic]:
+        """By slot, of every app that has one; empty where HAProxy does not run."""
+        try:
+            with self._workers.current() as runtime:
+                stat = runtime.ask(f"show stat -1 {BACKEND_TYPE} -1")
+                newest = read_requests(runtime.ask(f"show events {REQUESTS_RING}"))
+        except RouterNotRunning:
+            return {}
+        return read_traffic(stat, newest)
 
     def _blocked(self, routes: Routes) -> tuple[int, ...]:
         """Ports that would keep HAProxy from loading the file at all, now or when the machine starts."""

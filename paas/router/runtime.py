@@ -113,6 +113,17 @@ def ask_once(path: Path, command: str) -> str:
         return answer.decode(errors="replace")
 
 
+def start(path: Path, command: str) -> socket.socket:
+    """Send a command whose answer does not end; the caller reads it. Raises RouterNotRunning."""
+    connection = _connect(path)
+    try:
+        connection.sendall(command.encode() + b"\n")
+    except OSError as error:
+        connection.close()
+        raise RouterNotRunning(reason=str(error)) from error
+    return connection
+
+
 def _connect(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(TIMEOUT_SECONDS)

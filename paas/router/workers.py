@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
 from paas.router import binary
 from paas.router.configuration import CONTROL_SOCKET, MASTER_SOCKET, Identity
 from paas.router.difference import identify
-from paas.router.runtime import RouterFailed, RouterNotRunning, Runtime, ask_once
+from paas.router.runtime import CHUNK_BYTES, RouterFailed, RouterNotRunning, Runtime, ask_once, start
 from paas.settings import Settings
 
 RELOAD_SECONDS = 15.0  # until a new worker must answer
 POLL_SECONDS = 0.02
+FOLLOW_SECONDS = 2.0  # until a follower notices that a reload has left it behind
 OLD_WORKERS = "# old workers"
 
 Answer = TypeVar("Answer")
@@ -44,6 +45,30 @@ class Workers:
         for pid in old:
             answers += _try(partial(Runtime, self._master, pid), do_old or do)
         return answers
+
+    def follow(self, command: str) -> Iterator[str]:
+        """The lines of an answer that does not end, from the worker that takes connections; ends when another one
+        does, or after a while when nobody runs."""
+        pid = self._pid()
+        try:
+            connection = start(self._control, command)
+        except RouterNotRunning:
+            time.sleep(FOLLOW_SECONDS)
+            return
+        rest = b""
+        with connection:
+            connection.settimeout(FOLLOW_SECONDS)
+            while True:
+                try:
+                    chunk = connection.recv(CHUNK_BYTES)
+                except TimeoutError:
+                    if self._pid() != pid:
+                        return
+                    continue
+                if not chunk:
+                    return
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode(errors="replace") for line in lines)
 
     def reload(self, wanted: Identity) -> None:
         """Load the file in a new worker; the old one keeps its connections until they end.
