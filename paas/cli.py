@@ -21,6 +21,7 @@ from paas.errors import USAGE, Cancelled, PaasError, UsageError
 from paas.model.caller import Caller
 from paas.model.names import printable
 from paas.settings import Settings
+from paas.store.properties import GLOBAL
 
 MODULES = (
     "aptible",
@@ -38,6 +39,7 @@ MODULES = (
     "git_transport",
     "logs",
     "meta",
+    "metrics",
     "network",
     "operations",
     "ports",
@@ -46,6 +48,7 @@ MODULES = (
     "ps_state",
     "registry",
     "releases",
+    "repo",
     "run",
     "ssh_keys",
     "storage",
@@ -143,6 +146,8 @@ def main(words: list[str], caller: Caller) -> int:
         session = Session(Settings.from_environment(), caller, console)
         session.waits &= not line.no_wait
         base.begin(session, line.aptible, line.environment)
+        if line.trace or _traced(session):
+            trace.begin()
         return _run(line.name, line.words, console)
     except ParseError as error:
         console.warn(_usage(error))
@@ -164,6 +169,16 @@ def main(words: list[str], caller: Caller) -> int:
         return INTERRUPTED
 
 
+def _traced(session: Session) -> bool:
+    """Whether trace:on was said for all commands. One that can't read its database says so when it needs it."""
+    if not session.settings.database_path.exists():
+        return False
+    try:
+        return session.properties.get(GLOBAL, "trace", "enabled") == "true"
+    except PaasError:
+        return False
+
+
 @dataclass
 class CommandLine:
     """A command's name and its own words, with what was said globally taken out of them.
@@ -175,6 +190,7 @@ class CommandLine:
     words: list[str]
     quiet: bool = False
     no_wait: bool = False
+    trace: bool = False
     aptible: bool = False
     environment: str | None = None
 
@@ -214,6 +230,7 @@ def split(words: list[str]) -> CommandLine:
     line.words = [*force, *([named] if named is not None else app), *rest]
     line.quiet = "--quiet" in before
     line.no_wait = "--no-wait" in before
+    line.trace = "--trace" in before
     return line
 
 

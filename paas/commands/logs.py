@@ -6,11 +6,16 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import AppArgument, Group, session, the_app
+from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
 from paas.deploy import logs as app_logs
-from paas.errors import NotDeployed
+from paas.deploy import traffic
+from paas.errors import NotDeployed, PaasError
 
 group = Group("logs", "Show the logs of an app", bare="logs")
+
+
+class OnlyOfRequests(PaasError):
+    """What processes print has no JSON form. Leave --format out, or add --router for the requests"""
 
 
 @group.command(":logs")
@@ -20,9 +25,17 @@ def logs(
     number: Annotated[int, typer.Option("--num", "-n", metavar="N", min=0, help="Lines per process")] = 100,
     process: Annotated[str, typer.Option("--ps", "-p", metavar="TYPE[.N]", help="Only these processes")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Without time and process in front")] = False,
+    router: Annotated[bool, typer.Option("--router", help="The requests that the router answered")] = False,
+    show_format: FormatOption = "stdout",
 ) -> None:
     """Show the logs of an app."""
+    as_json = wants_json(show_format)
     found = the_app(app)
+    if router:
+        traffic.show_requests(session(), found, number, tail, as_json)
+        return
+    if as_json:
+        raise OnlyOfRequests()
     if not found.deployed:
         raise NotDeployed(app=found.name)
     app_logs.show(session(), found, process, number, tail, quiet or session().console.quiet)

@@ -13,6 +13,7 @@ from paas.commands.report import Flags, report
 from paas.deploy import changes
 from paas.deploy.health import ending
 from paas.deploy.inspection import inspection
+from paas.deploy.traffic import NOTHING, summary
 from paas.engine.containers import ContainerState
 from paas.errors import NotDeployed, PaasError
 from paas.model.names import ProcessType, printable, whole_number
@@ -120,6 +121,12 @@ def _status(container_id: str, state: ContainerState | None) -> str:
     return text
 
 
+def _traffic_flags(app: App) -> Flags:
+    """Requests since the router's worker started, and milliseconds at percentiles of the newest ones."""
+    found = summary(session().traffic.get(app.slot, NOTHING))
+    return {f"--router-{name.replace('_', '-')}": str(value) for name, value in found.items()}
+
+
 def _flags(app: App) -> Flags:
     processes = session().releases.processes(app.id)
     states = {item.name: session().containers.find(item.container_id) for item in processes}
@@ -135,6 +142,6 @@ def _flags(app: App) -> Flags:
     for item in processes:
         state = states[item.name]
         flags[f"--status-{item.name}"] = _status(item.container_id, state)
-    flags |= property_flags("ps", app)
+    flags |= _traffic_flags(app) | property_flags("ps", app)
     del flags["--ps-restore"], flags["--ps-computed-restore"]
     return flags

@@ -11,6 +11,7 @@ from paas.deploy import routes
 from paas.model.caller import Caller
 from paas.model.release import Process
 from paas.router import Router, choose
+from paas.router.requests import Traffic
 from paas.router.routes import Routes
 from paas.settings import Settings
 from paas.store.apps import App, Apps
@@ -97,6 +98,11 @@ class Session:
                 if name in ("database", "api"):
                     value.close()
                 del self.__dict__[name]
+
+    @cached_property
+    def traffic(self) -> dict[int, Traffic]:
+        """What the router counted until now, by slot."""
+        return self.router.traffic()
 
     @property
     def network(self) -> str:
