@@ -205,12 +205,15 @@ def split(words: list[str]) -> CommandLine:
     rest = list(words)
     before: list[str] = []
     app: list[str] = []
+    labels: list[str] = []
     while rest and rest[0].startswith("--"):
         flag = rest.pop(0)
         if flag == "--app" and rest:
             app = [rest.pop(0)]
         elif flag in ("--version", "--help"):
             return CommandLine(flag.removeprefix("--"), rest)
+        elif flag.startswith("--label="):
+            labels.append(flag)
         else:
             before.append(flag)
     name = rest.pop(0) if rest else "help"
@@ -218,7 +221,10 @@ def split(words: list[str]) -> CommandLine:
     command = commands().get(line.name)
     raw = command is not None and command.raw
     named = _take(rest, "--app", raw)
-    line.environment = _take(rest, "--environment", raw) or _take(rest, "--env", raw)
+    # run has an --env of its own, and takes the labels that Dokku's users give before it.
+    own_env = _takes(line.name, "--env")
+    line.environment = _take(rest, "--environment", raw) or (None if own_env else _take(rest, "--env", raw))
+    before += [] if _takes(line.name, "--label") else labels
     line.aptible = named is not None
     if not raw:
         before += [word for word in rest if word in ANYWHERE_FLAGS]
@@ -226,8 +232,8 @@ def split(words: list[str]) -> CommandLine:
     unknown = [flag for flag in before if flag not in GLOBAL_FLAGS]
     if unknown:
         raise UsageError(f"No such option: {printable(unknown[0])}")
-    force = ["--force"] if "--force" in before and _takes_force(line.name) else []
-    line.words = [*force, *([named] if named is not None else app), *rest]
+    force = ["--force"] if "--force" in before and _takes(line.name, "--force") else []
+    line.words = [*force, *labels, *([named] if named is not None else app), *rest]
     line.quiet = "--quiet" in before
     line.no_wait = "--no-wait" in before
     line.trace = "--trace" in before
@@ -253,8 +259,8 @@ def _take(words: list[str], flag: str, only_first: bool) -> str | None:
     return None
 
 
-def _takes_force(name: str) -> bool:
-    return name in commands() and any("--force" in parameter.opts for parameter in parser(name).params)
+def _takes(name: str, option: str) -> bool:
+    return name in commands() and any(option in parameter.opts for parameter in parser(name).params)
 
 
 def _run(name: str, words: list[str], console: Console) -> int:

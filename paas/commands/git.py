@@ -24,7 +24,7 @@ from paas.deploy import pipeline
 from paas.deploy.archive import parse_type
 from paas.deploy.fetch import archive_url
 from paas.deploy.from_archive import STDIN, deploy_archive
-from paas.deploy.source import Author, deploy_branch
+from paas.deploy.source import SOURCE_IMAGE, Author, deploy_branch
 from paas.deploy.sync import Build, sync
 from paas.errors import PaasError
 from paas.model.git_url import RemoteUrl
@@ -176,7 +176,8 @@ def _flags(app: App) -> Flags:
     flags["--git-last-updated-at"] = str(int(branch.stat().st_mtime)) if branch.exists() else ""
     flags["--git-rev-env-var"] = session().properties.computed(app.id, "git", "rev-env-var")
     flags["--git-sha"] = repository.resolve(deploy_branch(session(), app).ref) or ""
-    flags["--git-source-image"] = (current.image_name or "") if current else ""
+    told = session().properties.get(app.id, "git", SOURCE_IMAGE)
+    flags["--git-source-image"] = told or ((current.image_name or "") if current else "")
     return flags
 
 

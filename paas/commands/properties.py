@@ -73,7 +73,7 @@ def add_set_command(
             if store:
                 store(scope, key, stored)
             else:
-                session().properties.set(scope, namespace, key, stored)
+                session().properties.set(scope, namespace, key, stored, item.keeps_empty)
         session().console.header(f"Setting {key} to {stored}" if stored else f"Unsetting {key}")
 
     set_property.__doc__ = f"Set or clear a {group.name} property of an app or of all: {', '.join(sorted(declared))}."

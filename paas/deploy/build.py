@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from paas.deploy import aptible_env
 from paas.deploy.checkout import Checkout
+from paas.deploy.context import complete
+from paas.deploy.docker_options import option_words
 from paas.deploy.layout import Layout, layout_of
 from paas.deploy.registry import build_auths, docker_config
 from paas.deploy.session import Session
 from paas.deploy.source import Source, committed_image_id, obtain_image, pull_image
+from paas.engine import build_options
 from paas.engine.build import BuildRequest
 from paas.engine.build import build as build_image
+from paas.engine.build_options import BuildOptions
 from paas.engine.containers import LABEL_APP, LABEL_ROOT
 from paas.engine.images import Image
 from paas.errors import PaasError
@@ -48,7 +52,9 @@ def build_source(session: Session, app: App, source: Source, config: dict[str, s
     layout = layout_of(session, app, commit)
     dockerfile = layout.read_dockerfile(repository, commit)
     base = bare_from(dockerfile)
-    if base is not None:
+    options = build_options.parse(option_words(session, app, "build"))
+    # Labels are all that such a build could add.
+    if base is not None and not options.labels:
         # The id in the message is the image that the user saw; its tag may have moved since.
         image_id = committed_image_id(repository.message(commit))
         found = session.images.find(image_id) if image_id else None
@@ -57,7 +63,7 @@ def build_source(session: Session, app: App, source: Source, config: dict[str, s
             session.images.tag(found.id, tag)
             return Built(found, tag, base.text)
     session.console.step(f"Building {app.name} from {layout.path(layout.dockerfile)}")
-    _build(session, app, repository, commit, layout, config, tag)
+    _build(session, app, repository, commit, layout, config, tag, options)
     built = session.images.find(tag)
     if built is None:
         raise PaasError(
@@ -89,6 +95,7 @@ def _build(
     layout: Layout,
     config: dict[str, str],
     tag: str,
+    options: BuildOptions,
 ) -> None:
     """Build the commit's files, with .aptible.env beside them where they ask for it."""
     asks = repository.mentions(commit, aptible_env.NAME)
@@ -102,12 +109,13 @@ def _build(
         if ignore is not None:
             extra[ignore_path] = ignore + f"\n!{aptible_env.NAME}\n".encode()
         folder = checkout.update(repository, commit, extra)
+    complete(session, app, repository, commit, checkout)
     dockerfile = layout.read_dockerfile(repository, commit)
     auths = build_auths(session, app, config, dockerfile)
     try:
         with docker_config(session.settings, app.id, auths) as logins:
             labels = {LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)}
-            request = BuildRequest(folder / layout.folder, tag, labels, logins, layout.dockerfile)
+            request = BuildRequest(folder / layout.folder, tag, labels, logins, layout.dockerfile, options)
             build_image(session.settings, session.api, request, session.console)
     finally:
         # Config is encrypted at rest; only the build may see it otherwise.

@@ -7,6 +7,7 @@ read from here; manifests are read as blobs.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +39,7 @@ class Checkout:
         self.tree.chmod(0o755)
         changing.touch()
         (self.folder / "index.lock").unlink(missing_ok=True)
-        for name in extra:
+        for name in [*extra, *self._placed()]:
             self.forget(name)
         repository.check_out(commit, self.tree, self.folder / "index", UMASK)
         for name, data in extra.items():
@@ -48,6 +49,25 @@ class Checkout:
                 (self.tree / name).chmod(0o644)
         changing.unlink()
         return self.tree
+
+    def place(self, name: str) -> Path:
+        """An empty folder for files that are not the commit's own, until the next `update`."""
+        with (self.folder / "placed").open("a") as file:
+            file.write(f"{json.dumps(name)}\n")
+        self.forget(name)
+        path = self.tree / name
+        path.mkdir(parents=True, mode=0o755)
+        path.chmod(0o755)
+        return path
+
+    def _placed(self) -> list[str]:
+        """What `place` made, which is forgotten now."""
+        memory = self.folder / "placed"
+        if not memory.exists():
+            return []
+        names: list[str] = [json.loads(line) for line in memory.read_text().splitlines()]
+        memory.unlink()
+        return names
 
     def forget(self, name: str) -> None:
         """Remove a file from the folder until the next `update`."""

@@ -16,7 +16,7 @@ from paas.store.apps import App
 
 
 def read_manifest(session: Session, app: App, commit: str | None, built: Built) -> Manifest:
-    """Put together what runs. Raises the errors of manifest.py and UnreadableFile."""
+    """Put together what runs; without a commit, from the image alone. Raises the errors of manifest.py and UnreadableFile."""
     computed = session.properties.computed
     paths = Paths(
         computed(app.id, "ps", "procfile-path"), computed(app.id, "app-json", "appjson-path")
@@ -34,7 +34,7 @@ def read_manifest(session: Session, app: App, commit: str | None, built: Built) 
             session.console.detail(
                 f"The {dockerfile} in the repository is ignored: {built.image_name} is deployed"
             )
-    if built.image_name is not None:
+    if built.image_name is not None or commit is None:
         places = paths.of_image(built.image)
         of_image = manifests.pick(places, _image_files(session, built.image, places))
         for name in files.keys() & of_image.keys():

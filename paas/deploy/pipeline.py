@@ -54,12 +54,16 @@ class NewServices:
 
 @dataclass(frozen=True)
 class Change:
-    """A deploy: what from, with which config of the app, and what else its commit stores."""
+    """A deploy: what from, with which config of the app, and what else its commit stores.
+
+    `files_of_image`: app.json, Procfile and .aptible.yml are read from the image only (git:set source-image).
+    """
 
     source: Source
     config: dict[str, str]
     new_services: NewServices = field(default_factory=NewServices)
     also: Callable[[], None] = lambda: None
+    files_of_image: bool = False
 
 
 def deploy_image(
@@ -166,8 +170,12 @@ def deploy_commit(session: Session, running: RunningOperation, commit: str) -> N
         del config[IMAGE_KEY]
         image = None
     found = Source(commit, ImageRef.parse(image) if image else None)
-    change = Change(found, config, _new_services(image), lambda: source.attach(session, app))
-    deploy(session, running, change)
+
+    def also() -> None:
+        source.attach(session, app)
+        session.properties.set(app.id, "git", source.SOURCE_IMAGE, "")
+
+    deploy(session, running, Change(found, config, _new_services(image), also))
 
 
 def _new_services(image: str | None) -> NewServices:
@@ -188,7 +196,8 @@ def rebuild(session: Session, app: App, kind: str = "ps:rebuild") -> None:
             if commit is None:
                 raise NotDeployed(app=app.name)
             found = Source(commit)
-        deploy(session, running, Change(found, config))
+        of_image = bool(session.properties.get(app.id, "git", source.SOURCE_IMAGE))
+        deploy(session, running, Change(found, config, files_of_image=of_image))
         announce_deploy(session, running.app)
 
 
@@ -213,7 +222,9 @@ def deploy(session: Session, running: RunningOperation, change: Change) -> None:
                 image_name=built.image_name,
                 commit=change.source.commit,
                 config=change.config,
-                manifest=read_manifest(session, app, change.source.commit, built),
+                manifest=read_manifest(
+                    session, app, None if change.files_of_image else change.source.commit, built
+                ),
             )
             record = release(session, app, running, plan, number, change.new_services, also, before=True)
         except BaseException:

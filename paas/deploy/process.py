@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 
 from paas.deploy import network
-from paas.deploy.container_options import container_options
+from paas.deploy.container_options import Phase, container_options
 from paas.deploy.ports import container_port, publishes
 from paas.deploy.registry import REGISTRY_KEYS
 from paas.deploy.services import DEFAULT_SIZE_MB, service_name, service_settings
@@ -23,6 +23,7 @@ from paas.engine.containers import (
     ContainerSpec,
 )
 from paas.engine.images import Image
+from paas.engine.options import without
 from paas.errors import PaasError
 from paas.model.names import ProcessType
 from paas.model.release import WEB, Release
@@ -35,6 +36,12 @@ _MARKED = re.compile(f"{_MARK}([0-9]+){_MARK}")
 _VARIABLE = r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\})"
 _IN_QUOTES = re.compile(rf"\\.|(?P<double>(?!))|{_VARIABLE}")
 _EXPANDED = re.compile(rf"""'[^']*'|\\.|(?P<double>"(?:\\.|[^"\\])*")|{_VARIABLE}""")
+
+# Docker options that a throw-away container of a deploy does without.
+OF_PROCESSES = (
+    "--cpus", "--gpus", "--memory", "--memory-reservation", "--memory-swap", "--memory-swappiness",
+    "--publish", "--publish-all", "--restart",
+)  # fmt: skip
 
 
 class UnreadableCommand(PaasError):
@@ -91,12 +98,14 @@ def ensure_network(session: Session, app: App | None = None) -> None:
     session.containers.ensure_network(session.network, {LABEL_ROOT: str(session.settings.root)})
 
 
-def environment(session: Session, config: dict[str, str], commit: str | None) -> dict[str, str]:
-    """Global config under the release's own, without what only the platform may know."""
+def environment(session: Session, app: App, config: dict[str, str], commit: str | None) -> dict[str, str]:
+    """Global config under the release's own, without what only the platform may know; the commit's id where
+    git:set rev-env-var says."""
     values = Config(session.database, GLOBAL).all() | config
     for key in REGISTRY_KEYS:
         values.pop(key, None)
-    return ({"GIT_REV": commit} if commit else {}) | values
+    revision = session.properties.computed(app.id, "git", "rev-env-var")
+    return ({revision: commit} if commit and revision else {}) | values
 
 
 def metadata(commit: str | None, memory_mb: int | None) -> dict[str, str]:
@@ -120,7 +129,7 @@ def process_spec(
     line = start_command(session, app) or release.manifest.processes[process_type]
     name = f"{process_type}.{number}"
     service = service_settings(session, app.id, process_type)
-    values = environment(session, release.config, release.commit) | {"DYNO": name}
+    values = environment(session, app, release.config, release.commit) | {"DYNO": name}
     values |= metadata(release.commit, service.memory_mb) | {
         "APTIBLE_PROCESS_TYPE": service_name(release.manifest, process_type),
         "APTIBLE_PROCESS_INDEX": str(number - 1),
@@ -144,10 +153,14 @@ def process_spec(
         command=command_words(line, image, process_type, values) if line is not None else None,
         publish=publish,
         stop_seconds=service.stop_seconds,
-        memory_mb=service.memory_mb,
         options=(*container_options(session, app, "deploy", process_type), *bind),
         networks=network.container_networks(session, app, process_type),
     )
+
+
+def _one_off_options(session: Session, app: App, phase: Phase) -> tuple[str, ...]:
+    words = container_options(session, app, phase)
+    return words if phase == "run" else without(words, *OF_PROCESSES)
 
 
 def one_off_spec(
@@ -162,10 +175,12 @@ def one_off_spec(
     operation_id: int | None = None,
     tty: bool = False,
     stdin: bool = False,
+    phase: Phase = "run",
 ) -> ContainerSpec:
-    """A throw-away container of an image: release commands and `run`."""
+    """A throw-away container of an image: `run`, or a command of a deploy, which gets what the app's processes get but
+    for their limits, ports and restarts."""
     mark = secrets.token_hex(3)
-    values = environment(session, config, commit) | {"DYNO": f"{process_type}.{mark}"}
+    values = environment(session, app, config, commit) | {"DYNO": f"{process_type}.{mark}"}
     values |= metadata(commit, None)
     return ContainerSpec(
         name=f"{app.name}.{process_type}.{mark}",
@@ -176,6 +191,6 @@ def one_off_spec(
         command=command,
         tty=tty,
         stdin=stdin,
-        options=container_options(session, app, "run"),
+        options=_one_off_options(session, app, phase),
         networks=network.container_networks(session, app),
     )

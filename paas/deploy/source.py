@@ -39,6 +39,10 @@ DEFAULT_AUTHOR = "Dokku"
 DEFAULT_EMAIL = "automated@dokku.sh"
 IMAGE_ID_TRAILER = "Image-Id"
 DETACHED = "detached"
+# What git:set says the app's files are read from at the next ps:rebuild, until the next deploy.
+SOURCE_IMAGE = "source-image"
+# The remote of the last git:sync: what relative URLs of submodules and LFS content belong to.
+SYNC_REMOTE = "sync-remote"
 MAX_BUILD_DIR_BYTES = 1024 * 1024 * 1024
 
 

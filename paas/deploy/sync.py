@@ -26,8 +26,6 @@ from paas.store.apps import App
 from paas.store.repositories import Repository
 
 Build = Literal["no", "always", "if-changes"]
-# The remote that relative URLs of submodules and LFS objects belong to.
-SYNC_REMOTE = "sync-remote"
 USUAL_BRANCHES = (source.DEFAULT_BRANCH, "main")
 SHOWN_BRANCHES = 10
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
@@ -73,7 +71,7 @@ def sync(
             _fetched(session, repository, remote, found, wanted) as commit,
             _deploy_branch(session, app, repository, found, first, skip_deploy_branch) as branch,
         ):
-            session.properties.set(app.id, "git", SYNC_REMOTE, remote.text)
+            session.properties.set(app.id, "git", source.SYNC_REMOTE, remote.text)
             builds = build == "always" or (build == "if-changes" and _is_new(session, app, before, commit))
             if builds:
                 deploy_commit(session, running, commit)

@@ -14,7 +14,7 @@ from typing import Literal
 from paas.errors import PaasError
 from paas.model import network
 from paas.model.image import DEFAULT_REGISTRY, ImageRef, is_repository, is_tag, registry_server
-from paas.model.names import BranchName, printable, whole_number
+from paas.model.names import BranchName, ConfigKey, printable, whole_number
 
 BOTH: Literal["both"] = "both"
 APP: Literal["app"] = "app"
@@ -35,12 +35,14 @@ class NoSuchBuilder(PaasError):
 
 @dataclass(frozen=True)
 class Property:
-    """One setting. `scope`: where it can be set. `parse` turns what was typed into what is stored, or raises."""
+    """One setting. `scope`: where it can be set. `parse` turns what was typed into what is stored, or raises.
+    `keeps_empty`: no value is a value too, which an unset stores."""
 
     key: str
     default: str = ""
     scope: Literal["both", "app", "global"] = BOTH
     parse: Callable[[str], str] = str
+    keeps_empty: bool = False
 
 
 def _yes_or_no(key: str) -> Callable[[str], str]:
@@ -170,7 +172,7 @@ NAMESPACES: dict[str, dict[str, Property]] = {
             number("archive-max-size", "1073741824", 1, 10**15),
             Property("deploy-branch", "master", parse=BranchName.parse),
             yes_or_no("keep-git-dir"),
-            Property("rev-env-var", "GIT_REV"),
+            Property("rev-env-var", "GIT_REV", parse=ConfigKey.parse, keeps_empty=True),
             Property("source-image"),
         ),
         "logs": (

@@ -26,12 +26,17 @@ class Properties:
 
     def computed(self, app_id: int, namespace: str, key: str, default: str | None = None) -> str:
         """The app's own value, else the global one, else the declared default."""
-        stored = self.get(app_id, namespace, key) or self.get(GLOBAL, namespace, key)
-        return stored or (default_of(namespace, key) if default is None else default)
+        row = self.database.row(
+            "SELECT value FROM properties WHERE app_id IN (?, ?) AND namespace = ? AND key = ? ORDER BY app_id DESC LIMIT 1",
+            (app_id, GLOBAL, namespace, key),
+        )
+        if row:
+            return str(row["value"])
+        return default_of(namespace, key) if default is None else default
 
-    def set(self, app_id: int, namespace: str, key: str, value: str) -> None:
-        """Store, or remove where the value is empty."""
-        if value:
+    def set(self, app_id: int, namespace: str, key: str, value: str, keep_empty: bool = False) -> None:
+        """Store, or remove where the value is empty (`keep_empty`: store that it is)."""
+        if value or keep_empty:
             self.database.execute(
                 "INSERT INTO properties VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (app_id, namespace, key) DO UPDATE SET value = excluded.value",

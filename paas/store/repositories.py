@@ -226,8 +226,12 @@ class Repository:
             Ref(b"HEAD"), Ref(b"refs/heads/" + os.fsencode(branch))
         )
 
-    def has_submodules(self, commit: str) -> bool:
-        return self.read(commit, ".gitmodules") is not None
+    def succeeds(self, *words: str) -> bool:
+        """Whether git ends with 0."""
+        done = subprocess.run(
+            self.command(*words), cwd=self.path, env=self.environment(), capture_output=True, check=False
+        )
+        return done.returncode == 0
 
     def mentions(self, commit: str, text: str) -> Callable[[], bool]:
         """Begin to look whether a file of the commit holds `text`; the function that comes back waits for the answer."""

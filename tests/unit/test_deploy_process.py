@@ -46,20 +46,45 @@ def test_an_entrypoint_gets_words() -> None:
     assert command_words(line, WITH_ENTRYPOINT, "web") == ("run", "a b", "$X", "#c", ";", "d")
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("serve $PORT ${PORT}/tcp :$PORT", ("serve", "80", "80/tcp", ":80")),
+        ("serve \"a $PORT\" '$PORT' \\$PORT", ("serve", "a 80", "$PORT", "$PORT")),
+        ("serve $OTHER ${OTHER} $ $1 $$ ${ $PORTS", ("serve", "$OTHER", "${OTHER}", "$", "$1", "$$", "${", "$PORTS")),
+        ("serve $WORDS \"$WORDS\"", ("serve", "it's a \"$PORT\"", "it's a \"$PORT\"")),
+        ("serve $EMPTY \"it's $PORT\"", ("serve", "", "it's 80")),
+        ("sh -c 'exec $PORT \"$PORT\"'", ("sh", "-c", 'exec $PORT "$PORT"')),
+        ("serve \ue000$PORT\ue000", ("serve", "80")),
+    ],
+)
+def test_variables_in_the_words_for_an_entrypoint(line: str, words: tuple[str, ...]) -> None:
+    values = {"PORT": "80", "WORDS": "it's a \"$PORT\"", "EMPTY": ""}
+    assert command_words(line, WITH_ENTRYPOINT, "web", values) == words
+
+
 def test_an_entrypoint_can_not_get_an_unclosed_quote() -> None:
     with pytest.raises(UnreadableCommand, match="worker has an unclosed quote: it's"):
         command_words("it's", WITH_ENTRYPOINT, "worker")
 
 
-def test_what_a_process_finds_in_its_environment(session: Session) -> None:
+def test_what_a_process_finds_in_its_environment(session: Session, app: App) -> None:
     Config(session.database, GLOBAL).replace({"A": "global", "B": "global", "APTIBLE_PRIVATE_REGISTRY_HOST": "h"})
-    assert environment(session, {"A": "own", "APTIBLE_PRIVATE_REGISTRY_USERNAME": "u"}, "c0ffee") == {
+    assert environment(session, app, {"A": "own", "APTIBLE_PRIVATE_REGISTRY_USERNAME": "u"}, "c0ffee") == {
         "A": "own",
         "B": "global",
         "GIT_REV": "c0ffee",
     }
-    assert environment(session, {"GIT_REV": "mine"}, "c0ffee") == {"A": "global", "B": "global", "GIT_REV": "mine"}
-    assert "GIT_REV" not in environment(session, {}, None)
+    assert environment(session, app, {"GIT_REV": "mine"}, "c0ffee") == {"A": "global", "B": "global", "GIT_REV": "mine"}
+    assert "GIT_REV" not in environment(session, app, {}, None)
+
+
+def test_the_commit_is_told_under_the_name_that_was_set(session: Session, app: App) -> None:
+    Config(session.database, GLOBAL).replace({})
+    session.properties.set(app.id, "git", "rev-env-var", "COMMIT")
+    assert environment(session, app, {}, "c0ffee") == {"COMMIT": "c0ffee"}
+    session.properties.set(app.id, "git", "rev-env-var", "", keep_empty=True)
+    assert environment(session, app, {}, "c0ffee") == {}
 
 
 def test_web_is_told_its_port_and_the_image_its_own_command(session: Session, app: App, release: Release) -> None:
@@ -111,7 +136,7 @@ def test_other_types_run_their_line(session: Session, app: App, release: Release
     spec = process_spec(session, app, release, PLAIN, WORKER, 1, 9)
     assert spec.command == ("/bin/sh", "-c", "work $PORT 'a b'")
     assert spec.environment["PORT"] == "1", "only web gets ours"
-    assert process_spec(session, app, release, WITH_ENTRYPOINT, WORKER, 1, 9).command == ("work", "$PORT", "a b")
+    assert process_spec(session, app, release, WITH_ENTRYPOINT, WORKER, 1, 9).command == ("work", "1", "a b")
 
 
 def test_two_containers_never_have_the_same_name(session: Session, app: App, release: Release) -> None:

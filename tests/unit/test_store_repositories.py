@@ -99,12 +99,6 @@ def test_a_file_of_just_the_allowed_size(repository: Repository) -> None:
     assert repository.read(commit, "Procfile") == b"x" * MAX_FILE_BYTES
 
 
-def test_submodules_are_noticed(repository: Repository) -> None:
-    with_them = write_commit(repository.objects, [(".gitmodules", FILE, b""), ("lib", SUBMODULE, b"1" * 40)])
-    without = write_commit(repository.objects, [("lib", FILE, b"")])
-    assert repository.has_submodules(with_them) and not repository.has_submodules(without)
-
-
 def test_refs_resolve_to_commits(repository: Repository) -> None:
     commit = write_commit(repository.objects, [("f", FILE, b"x")], "Deploy\n\nImage-Id: y\n")
     repository.git("update-ref", "refs/heads/feature/x", commit)

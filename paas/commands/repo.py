@@ -1,0 +1,20 @@
+"""repo:* — what the apps' repositories and build folders take up on the disk."""
+
+from __future__ import annotations
+
+from paas.commands.base import AppArgument, Group, session, the_app
+from paas.deploy import housekeeping
+
+group = Group("repo", "Manage the apps' repositories")
+
+
+@group.command("gc")
+def gc(app: AppArgument = "") -> None:
+    """Pack the app's repository, and drop what no branch or tag needs any more."""
+    housekeeping.collect_garbage(session(), the_app(app))
+
+
+@group.command("purge-cache")
+def purge_cache(app: AppArgument = "") -> None:
+    """Remove what is kept between builds of an app: its build folder and its submodules."""
+    housekeeping.purge_cache(session(), the_app(app))
