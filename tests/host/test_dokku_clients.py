@@ -16,6 +16,7 @@ import docker
 import pytest
 from support.doors import Door
 from support.server import Paas, Result, run
+from support.transcript import play
 
 APP = "node-js-app"
 
@@ -127,7 +128,7 @@ class Tasks:
             self.act("ps:scale", self.app, *missing)
 
 
-def play(host: Door, folder: Path, network: str) -> list[str]:
+def run_playbook(host: Door, folder: Path, network: str) -> list[str]:
     """The playbook. Returns the commands that changed something."""
     tasks = Tasks(host, "ansible-app")
     tasks.app_present()
@@ -185,7 +186,7 @@ def test_the_second_run_of_a_playbook_changes_nothing(
 ) -> None:
     folder = tmp_path / "storage"
     folder.mkdir()
-    changed = play(host, folder, network)
+    changed = run_playbook(host, folder, network)
     assert changed == [
         "apps:create",
         "config:set",
@@ -205,7 +206,7 @@ def test_the_second_run_of_a_playbook_changes_nothing(
     before = state(host)
     containers = {item.id for item in engine.containers.list(filters={"label": f"paas.root={paas.root}"})}
     assert len(containers) == 2
-    assert play(host, folder, network) == []
+    assert run_playbook(host, folder, network) == []
     assert state(host) == before
     assert {
         item.id for item in engine.containers.list(filters={"label": f"paas.root={paas.root}"})
@@ -283,3 +284,9 @@ def test_a_script_that_pipes(host: Door, app: str, image_names: dict[str, str]) 
     said = dokku(host, "config:import", "--no-restart", app, "-", input='A="one two"\nB=3\n')
     assert said.code == 0, said.err
     assert dokku(host, "config:export", "--format", "envfile", app).ok() == 'A="one two"\nB=3\n'
+
+
+@pytest.mark.usefixtures("image_names")
+def test_the_command_lines_of_the_documents(host: Door, tmp_path: Path) -> None:
+    """One transcript; not among the others because there each command costs an OpenSSH connection too."""
+    play(Path(__file__).parent / "dokku-documents.txt", host, tmp_path)
