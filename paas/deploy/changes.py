@@ -52,7 +52,7 @@ def change_config(
         plan = plan_from(session, session.releases.current(app), kind, config)
         with lifecycle(session, app, "configure", running.id):
             number = session.releases.next_number(app)
-            release(session, app, running, plan, number, also=lambda: note(session, app, None))
+            release(session, app, running, plan, number)
         announce(session, urls(session, running.app))
 
 

@@ -25,6 +25,7 @@ ANY_SHELL = ("/bin/sh", "-c", 'if command -v bash >/dev/null 2>&1; then exec bas
 # A shell without pipefail would end at being asked for it.
 SCRIPT = "set -e\n(set -o pipefail) 2>/dev/null && set -o pipefail\n{command}\n"
 # Waits for its standard input, which nobody ever writes to.
+NOT_FOUND = 127
 IDLE = (("/bin/sh", "-c"), ("read -r nothing",))
 ENVIRONMENT_OPTIONS = ("-e", "--env", "--env-file")
 
@@ -114,6 +115,7 @@ def run_command(
         item.phase,
         _words(session, app, item, image),
         operation_id,
+        phase="deploy",
     )
     container = containers.create(spec)
     with _watched(session, app, item, container) as lines:
@@ -158,8 +160,10 @@ def _run_and_keep(
         command = (*image.entrypoint, *words)
         code = run_in(session.api, container, command, spec.environment, lines.feed)
         lines.end()
-        oom = containers.state(container).oom_killed
-        _judge(item, code, oom)
+        state = containers.state(container)
+        if code is None and state.exit_code == NOT_FOUND:
+            raise PhaseFailed(phase=item.phase, command=item.command, reason="the image has no /bin/sh")
+        _judge(item, code, state.oom_killed)
         labels = {key: value if key in (LABEL_APP, LABEL_ROOT) else "" for key, value in spec.labels.items()}
         commit(session.api, container, image.id, release.image_tag, labels)
     found = session.images.find(release.image_tag)

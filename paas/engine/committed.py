@@ -20,10 +20,16 @@ def run_in(
 ) -> int | None:
     """Run a command in a running container, hand on what it prints as it comes; its exit code, None where the
     container ended first."""
+    from docker.errors import APIError
     from docker.utils.socket import frames_iter
 
     with engine_errors(), patience(client):
-        exec_id = client.exec_create(container_id, list(command), environment=dict(environment))["Id"]
+        try:
+            exec_id = client.exec_create(container_id, list(command), environment=dict(environment))["Id"]
+        except APIError as error:
+            if error.status_code != 409:
+                raise
+            return None
         stream: Any = client.exec_start(exec_id, socket=True)
         try:
             for _, chunk in frames_iter(stream, tty=False):

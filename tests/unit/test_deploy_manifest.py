@@ -15,7 +15,7 @@ from paas.deploy.manifest import (
     InvalidAptibleYml,
     InvalidProcfile,
     NothingToRun,
-    image_paths,
+    Paths,
     parse,
     parse_aptible_yml,
     parse_procfile,
@@ -160,27 +160,27 @@ def test_any_aptible_yml_is_read_or_refused(data: bytes) -> None:
 
 
 def test_an_image_alone_runs_its_command_as_web(console: Console) -> None:
-    assert parse({}, IMAGE, console) == Manifest({WEB: None}, 5000, implicit=True)
+    assert parse({}, IMAGE, console, "shop") == Manifest({WEB: None}, 5000, implicit=True)
     entry = dataclasses.replace(IMAGE, command=(), entrypoint=("/start",))
-    assert parse({}, entry, console).processes == {"web": None}
+    assert parse({}, entry, console, "shop").processes == {"web": None}
 
 
 def test_the_lowest_exposed_tcp_port_is_the_port_of_web(console: Console) -> None:
     image = dataclasses.replace(IMAGE, ports=("10000/tcp", "53/udp", "8080/tcp", "9000/tcp"))
-    assert parse({}, image, console).port == 8080
-    assert parse({}, dataclasses.replace(IMAGE, ports=("53/udp",)), console).port == 5000
+    assert parse({}, image, console, "shop").port == 8080
+    assert parse({}, dataclasses.replace(IMAGE, ports=("53/udp",)), console, "shop").port == 5000
 
 
 def test_nothing_to_run(console: Console) -> None:
     silent = dataclasses.replace(IMAGE, command=())
     for files in ({}, {"Procfile": b"# nothing\n"}, {"Procfile": b"release: migrate\n"}):
         with pytest.raises(NothingToRun):
-            parse(files, silent, console)
+            parse(files, silent, console, "shop")
 
 
 def test_the_release_line_comes_before_aptibles_commands_and_is_no_process(console: Console) -> None:
     files = {"Procfile": b"release: one\nworker: w\n", ".aptible.yml": b"before_release: [two, three]\n"}
-    manifest = parse(files, dataclasses.replace(IMAGE, command=()), console)
+    manifest = parse(files, dataclasses.replace(IMAGE, command=()), console, "shop")
     assert manifest.processes == {"worker": "w"}
     assert manifest.before == (
         PhaseCommand("release", "Procfile", "one"),
@@ -190,12 +190,45 @@ def test_the_release_line_comes_before_aptibles_commands_and_is_no_process(conso
 
 
 def test_a_procfile_with_only_a_release_line_runs_the_image(console: Console) -> None:
-    manifest = parse({"Procfile": b"release: one\n"}, IMAGE, console)
+    manifest = parse({"Procfile": b"release: one\n"}, IMAGE, console, "shop")
     assert manifest.processes == {"web": None} and [item.command for item in manifest.before] == ["one"]
 
 
 def test_in_an_image_aptibles_folder_comes_first() -> None:
     found = {"/app/Procfile": b"app", "/app/app.json": b"{}", "/app/.aptible.yml": b"ignored"}
-    assert pick(IMAGE, found) == {"Procfile": b"app", "app.json": b"{}"}
-    assert pick(IMAGE, found | {"/.aptible/Procfile": b"a"})["Procfile"] == b"a"
-    assert image_paths(dataclasses.replace(IMAGE, working_dir="/"))["Procfile"] == ("/.aptible/Procfile", "/Procfile")
+    places = Paths().of_image(IMAGE)
+    assert pick(places, found) == {"Procfile": b"app", "app.json": b"{}"}
+    assert pick(places, found | {"/.aptible/Procfile": b"a"})["Procfile"] == b"a"
+    assert Paths().of_image(dataclasses.replace(IMAGE, working_dir="/"))["Procfile"] == ("/.aptible/Procfile", "/Procfile")
+
+
+def test_files_that_have_other_places(console: Console) -> None:
+    places = Paths("deploy/Procfile.web", "deploy/app.json")
+    found = {"/app/Procfile": b"a", "/.aptible/Procfile": b"b", "/app/app.json": b"{}", "/app/deploy/app.json": b"[]"}
+    assert pick(places.of_image(IMAGE), found) == {"app.json": b"[]"}
+    assert places.of_commit() == {
+        "Procfile": "deploy/Procfile.web",
+        ".aptible.yml": ".aptible.yml",
+        "app.json": "deploy/app.json",
+    }
+
+
+def test_the_commands_before_a_release_in_their_order(console: Console) -> None:
+    files = {
+        "Procfile": b"release: r\nweb: w\n",
+        ".aptible.yml": b"before_deploy: [b]\n",
+        "app.json": b'{"scripts": {"postdeploy": "once", "dokku": {"predeploy": "p", "postdeploy": "after"}}}',
+    }
+    manifest = parse(files, IMAGE, console, "shop")
+    assert [(item.phase, item.origin, item.command) for item in manifest.before] == [
+        ("predeploy", "app.json", "p"),
+        ("release", "Procfile", "r"),
+        ("before_deploy", ".aptible.yml", "b"),
+        ("heroku.postdeploy", "app.json", "once"),
+    ]
+    assert manifest.after == (PhaseCommand("postdeploy", "app.json", "after"),) and manifest.app_json
+
+
+def test_a_start_command_is_enough_to_run(console: Console) -> None:
+    silent = dataclasses.replace(IMAGE, command=())
+    assert parse({}, silent, console, "shop", start_command="serve").processes == {"web": None}
