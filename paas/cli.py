@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from paas import trace
 from paas.commands import base, unsupported
 from paas.commands.base import Command, Group
 from paas.commands.help import register_help, unknown_command
@@ -24,16 +25,17 @@ from paas.settings import Settings
 from paas.store.properties import GLOBAL
 
 MODULES = (
-    "aptible",
     "apps",
+    "aptible",
+    "builder",
     "builds",
     "certs",
     "checks",
-    "builder",
     "config",
     "config_transfer",
     "cron",
     "domains",
+    "events",
     "git",
     "git_auth",
     "git_transport",
@@ -52,6 +54,7 @@ MODULES = (
     "run",
     "ssh_keys",
     "storage",
+    "system",
 )
 # What the first word of a command may be called, as in Dokku.
 ALIASES = {

@@ -63,6 +63,10 @@ class Command:
         return (inspect.getdoc(self.function) or "").partition("\n")[0].rstrip(".")
 
 
+# Every group there is, by its word, for commands about commands.
+known: dict[str, Group] = {}
+
+
 @dataclass
 class Group:
     """Commands that begin with the same word. `bare` is what the word alone does, help where it is None."""
@@ -71,6 +75,9 @@ class Group:
     summary: str
     bare: str | None = None
     commands: list[Command] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        known[self.name] = self
 
     def command(
         self, name: str, *aliases: str, raw: bool = False, options_pass: bool = False, hidden: bool = False

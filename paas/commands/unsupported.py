@@ -39,7 +39,6 @@ UNSUPPORTED: dict[str, str] = {
     "plugin:enable": PLUGINS,
     "plugin:install": PLUGINS,
     "plugin:install-dependencies": PLUGINS,
-    "plugin:installed": PLUGINS,
     "plugin:trigger": PLUGINS,
     "plugin:uninstall": PLUGINS,
     "plugin:update": PLUGINS,

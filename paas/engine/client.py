@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from paas import trace
 from paas.errors import EngineFailed, EngineUnavailable, PaasError
 
 if TYPE_CHECKING:
@@ -34,13 +35,16 @@ def connect(docker_host: str | None) -> APIClient:
         if address not in _versions:
             with contextlib.closing(docker.APIClient(base_url=address, timeout=ANSWER_SECONDS)) as probe:
                 _versions[address] = _api_version(probe)
-        return docker.APIClient(
+        client = docker.APIClient(
             base_url=address,
             version=_versions[address],
             timeout=ANSWER_SECONDS,
             num_pools=POOL_SIZE,
             max_pool_size=POOL_SIZE,
         )
+    if trace.on():
+        client.hooks["response"].append(trace.answered)
+    return client
 
 
 def _api_version(probe: APIClient) -> str:

@@ -140,6 +140,13 @@ class Images:
                 if error.status_code != 409:
                     raise
 
+    def nameless(self, labels: dict[str, str]) -> list[str]:
+        """The ids of images without a name that carry these labels and that no other image is made from."""
+        marks = [f"{name}={value}" for name, value in labels.items()]
+        with engine_errors():
+            found = self.client.images(filters={"dangling": True, "label": marks})
+        return [item["Id"] for item in found]
+
     def names(self) -> dict[str, str]:
         """Every tag on the engine and the id behind it."""
         with engine_errors():

@@ -54,6 +54,17 @@ class Operations:
             )
         return [_operation(row) for row in rows]
 
+    def since(self, last: int) -> list[Operation]:
+        """Those after number `last`, oldest first."""
+        rows = self.database.rows("SELECT * FROM operations WHERE id > ? ORDER BY id", (last,))
+        return [_operation(row) for row in rows]
+
+    def kinds(self) -> list[str]:
+        """The names of all changes that were ever recorded, sorted."""
+        return [
+            row["kind"] for row in self.database.rows("SELECT DISTINCT kind FROM operations ORDER BY kind")
+        ]
+
     def open(self, app_id: int | None = None) -> list[Operation]:
         """Those that have not ended, oldest first; of one app or of all."""
         rows = self.database.rows(
