@@ -376,8 +376,21 @@ remove_labelled() {
     mapfile -t ids < <(docker "$1" ls --quiet ${3:+"$3"} --filter "label=$2=$ROOT" | sort -u)
     if ((${#ids[@]} == 0)); then return; fi
     step "Removing from Docker: ${#ids[@]} × $1"
-    if [[ $1 == network ]]; then force=(); fi
+    if [[ $1 == network ]]; then
+        force=()
+        detach_all "${ids[@]}"
+    fi
     quietly "Docker could not remove them" docker "$1" rm "${force[@]}" "${ids[@]}"
+}
+
+# Containers of others may be on a network of network:create; it could not be removed with them.
+detach_all() {
+    local network container
+    for network in "$@"; do
+        for container in $(docker network inspect --format '{{range $id, $_ := .Containers}}{{$id}} {{end}}' "$network"); do
+            docker network disconnect --force "$network" "$container" || true
+        done
+    done
 }
 
 # Images that came from elsewhere bear no label, only a tag that paas gave them.

@@ -30,6 +30,9 @@ def remove_everything_of(client: docker.DockerClient, is_ours: Callable[[str], b
     for network in api.networks(filters=labelled):
         if is_ours(network["Labels"][ROOT_LABEL]):
             with contextlib.suppress(docker.errors.NotFound):
+                # A test's own container may be on a network of network:create.
+                for container in api.inspect_network(network["Id"])["Containers"] or ():
+                    api.disconnect_container_from_network(container, network["Id"], force=True)
                 api.remove_network(network["Id"])
 
 
