@@ -20,8 +20,10 @@ from functools import partial
 from paas.agent.reconcile import moved, reconcile
 from paas.agent.revive import Revivals
 from paas.agent.schedule import STARTED_AT_ONCE, Schedule
+from paas.agent.sweep import Sweeper
 from paas.console import Console
 from paas.deploy.retire import prune_releases, retire
+from paas.deploy.run_containers import LABEL_RUN
 from paas.deploy.session import Session
 from paas.engine.client import connect, engine_errors, patience
 from paas.engine.containers import LABEL_ROOT
@@ -36,6 +38,7 @@ IDLE_SECONDS = 3600.0
 
 RETIRE = "retire"
 RECONCILE = "reconcile"
+SWEEP = "sweep"
 STARTED = "start"
 ENDED = "die"
 
@@ -58,6 +61,7 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
     pool = ThreadPoolExecutor(RETIRING_APPS_AT_ONCE)
     retiring: dict[int, Future[None]] = {}
     revivals = Revivals()
+    sweeper = Sweeper()
     schedule, starting = Schedule(), ThreadPoolExecutor(STARTED_AT_ONCE)
     while True:
         waiting = {item.app_id for item in session.releases.retirements()}
@@ -67,7 +71,8 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
         with _reported():
             schedule.update(session)
         with contextlib.suppress(queue.Empty):
-            waits = [revivals.next_due(), schedule.next_due(), RETRY_SECONDS if waiting else IDLE_SECONDS]
+            often = RETRY_SECONDS if waiting else IDLE_SECONDS
+            waits = [revivals.next_due(), schedule.next_due(), sweeper.next_due(), often]
             kind, subject = inbox.get(timeout=min(item for item in waits if item is not None))
             with _reported():
                 if kind == RECONCILE:
@@ -76,8 +81,12 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
                     moved(session, subject)
                 elif kind == ENDED:
                     revivals.ended(session, subject)
+                elif kind == SWEEP:
+                    sweeper.look_now()
         with _reported():
             revivals.start_due(session)
+        with _reported():
+            sweeper.sweep_due(session)
         with _reported():
             schedule.start_due(session, starting)
 
@@ -131,5 +140,6 @@ def _read_events(settings: Settings, inbox: queue.Queue[Message]) -> None:
             # After this every start is told, so nothing can slip between the look around and the listening.
             inbox.put((RECONCILE, ""))
             for event in events:
-                inbox.put((str(event["status"]), str(event["id"])))
+                ours = event.get("Actor", {}).get("Attributes", {})
+                inbox.put((SWEEP if LABEL_RUN in ours else str(event["status"]), str(event["id"])))
         time.sleep(RETRY_SECONDS)

@@ -268,4 +268,4 @@ def ssh(
     line = shlex.join(rest[1:])
     command = ["/bin/sh", "-c", line] if line else list(one_off.SHELL)
     terminal = force_tty or (os.isatty(0) and os.isatty(1))
-    return one_off.run(session(), found, command, [], terminal)
+    return one_off.run(session(), found, command, one_off.Options(terminal=terminal))

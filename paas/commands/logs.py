@@ -6,12 +6,26 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
+from paas.commands.base import (
+    AllOption,
+    AppArgument,
+    FormatOption,
+    Group,
+    aptible_style,
+    session,
+    the_app,
+    the_apps,
+    wants_json,
+)
 from paas.deploy import logs as app_logs
 from paas.deploy import traffic
 from paas.errors import NotDeployed, PaasError
 
 group = Group("logs", "Show the logs of an app", bare="logs")
+
+
+class NoLogsYet(PaasError):
+    """Unable to retrieve logs. Have you deployed {app} yet?"""
 
 
 class OnlyOfRequests(PaasError):
@@ -36,6 +50,15 @@ def logs(
         return
     if as_json:
         raise OnlyOfRequests()
+    if not found.deployed and aptible_style():
+        raise NoLogsYet(app=found.name)
     if not found.deployed:
         raise NotDeployed(app=found.name)
     app_logs.show(session(), found, process, number, tail, quiet or session().console.quiet)
+
+
+@group.command("failed")
+def failed(app: AppArgument = "", everywhere: AllOption = False) -> None:
+    """Show what the last deploy that failed has said, of an app or of all."""
+    for found in the_apps(app, everywhere):
+        app_logs.show_failed(session(), found)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import no_more, session, the_app
+from paas.commands.base import AllOption, no_more, session, the_app
 from paas.commands.ps import group
 from paas.deploy import changes, pipeline
 from paas.deploy.every_app import Action, every_app
@@ -21,7 +21,6 @@ from paas.errors import PaasError
 from paas.model.names import ProcessType
 from paas.store.apps import App
 
-AllOption = Annotated[bool, typer.Option("--all", help="Every app")]
 ParallelOption = Annotated[
     int, typer.Option("--parallel", metavar="N", min=-1, help="So many apps at once; -1: one a processor")
 ]

@@ -87,6 +87,8 @@ def _at_once(session: Session, what: str, action: Action, apps: list[App], at_on
 
 def _begin(session: Session, what: str, action: Action, app: App, said: TextIO) -> int:
     """Fork a process that does it with a session of its own; its id."""
+    # SQLite's state of a file does not survive a fork.
+    session.disconnect()
     pid = os.fork()
     if pid:
         return pid

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from paas.deploy.session import Session
 from paas.engine.client import connect, engine_errors, patience
 from paas.errors import PaasError
-from paas.model.release import Process
 from paas.store.apps import App
 
 COLORS = (36, 33, 32, 35, 31)
 MAX_QUEUED_CHUNKS = 1000
+# Operations back from now among which the last failed one is looked for.
+LOOKED_AT = 500
 
 
 class NoSuchProcess(PaasError):
@@ -32,16 +33,21 @@ def show(session: Session, app: App, wanted: str, lines: int, follow: bool, bare
         raise NoSuchProcess(
             wanted=wanted, app=app.name, known=" ".join(item.name for item in processes) or "nothing"
         )
+    stream(session, [(item.name, item.container_id) for item in chosen], lines, follow, bare)
+
+
+def stream(session: Session, sources: list[tuple[str, str]], lines: int, follow: bool, bare: bool) -> None:
+    """Print what containers say, given as (name for the line's beginning, id), all at the same time."""
     # Said here: to a reader, an engine that does not answer looks like a container that went away.
     connect(session.settings.docker_host).close()
     chunks: queue.Queue[bytes | None] = queue.Queue(MAX_QUEUED_CHUNKS)
-    for index, process in enumerate(chosen):
+    for index, (name, container) in enumerate(sources):
         color = COLORS[index % len(COLORS)]
         reader = threading.Thread(
-            target=_read, args=(session, process, lines, follow, bare, color, chunks), daemon=True
+            target=_read, args=(session, name, container, lines, follow, bare, color, chunks), daemon=True
         )
         reader.start()
-    left = len(chosen)
+    left = len(sources)
     while left:
         chunk = chunks.get()
         if chunk is None:
@@ -52,16 +58,17 @@ def show(session: Session, app: App, wanted: str, lines: int, follow: bool, bare
 
 def _read(
     session: Session,
-    process: Process,
+    name: str,
+    container: str,
     lines: int,
     follow: bool,
     bare: bool,
     color: int,
     chunks: queue.Queue[bytes | None],
 ) -> None:
-    mark = b"" if bare else f"app[{process.name}]:".encode()
+    mark = b"" if bare else f"app[{name}]:".encode()
     try:
-        for line in _lines(session, process, lines, follow, not bare):
+        for line in _lines(session, container, lines, follow, not bare):
             if bare:
                 chunks.put(line + b"\n")
             else:
@@ -73,13 +80,23 @@ def _read(
         chunks.put(None)
 
 
-def _lines(session: Session, process: Process, lines: int, follow: bool, times: bool) -> Iterator[bytes]:
+def _lines(session: Session, container: str, lines: int, follow: bool, times: bool) -> Iterator[bytes]:
     rest = b""
     api = connect(session.settings.docker_host)
     with contextlib.closing(api), engine_errors(), patience(api):
-        stream = api.logs(process.container_id, stream=True, follow=follow, tail=lines, timestamps=times)
+        stream = api.logs(container, stream=True, follow=follow, tail=lines, timestamps=times)
         for chunk in stream:
             *whole, rest = (rest + chunk).split(b"\n")
             yield from (line.rstrip(b"\r") for line in whole)
     if rest:
         yield rest
+
+
+def show_failed(session: Session, app: App) -> None:
+    """Print what the app's last deploy that failed has said, the failing container's last lines with it."""
+    session.console.header(f"{app.name} failed deploy logs")
+    for record in session.operations.recent(app, LOOKED_AT):
+        path = session.operations.log_path(record.id)
+        if record.status == "failed" and path.exists() and path.stat().st_size:
+            session.console.raw(path.read_bytes())
+            return
