@@ -16,6 +16,7 @@ from paas.errors import Cancelled, PaasError
 from paas.model.names import AppName
 from paas.model.operation import Operation
 from paas.model.release import WEB, Manifest, Process, Release
+from paas.router import Change
 from paas.store.apps import App
 from paas.store.locks import app_lock
 from paas.store.operations import process_start
@@ -50,8 +51,9 @@ class FakeRouter:
     def __init__(self) -> None:
         self.applied = 0
 
-    def apply(self, routes: object) -> None:
+    def apply(self, routes: object) -> Change:
         self.applied += 1
+        return Change()
 
 
 @pytest.fixture
