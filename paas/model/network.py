@@ -75,7 +75,8 @@ def listeners(text: str) -> list[tuple[str, int]]:
             address = str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
         except ValueError:
             raise InvalidListener(given=printable(word)) from None
-        if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
+        # What follows a % could be anything, and would come into the router's configuration.
+        if "%" in address or not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
             raise InvalidListener(given=printable(word))
         found.append((address, int(port)))
     return found
