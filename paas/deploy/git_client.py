@@ -58,6 +58,8 @@ HINTS = (
      "If it is a private repository, store a name and password for its host first: git:auth {site} USER"),
     (r"Host key verification failed|host key is known",
      "Trust the host's keys first: git:allow-host {site}"),
+    (r"object [0-9a-f]{40}: ",
+     "git refuses what such an object could do on this machine: mend the commits that have it"),
     (r"Permission denied",
      "Let the remote's owner add the key that git:public-key shows (git:generate-deploy-key makes it)"),
 )  # fmt: skip

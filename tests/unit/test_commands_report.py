@@ -186,10 +186,10 @@ def test_one_flag_and_a_format_do_not_go_together(report: Commands) -> None:
 def test_json_is_one_object_of_strings_with_sorted_keys(report: Commands) -> None:
     report("git:set", "web1", "source-image", "<A&B>")
     said = report("git:report", "web1", "--format", "json")
-    assert said.out.count("\n") == 1 and r'"rev-env-var":"\u003cA\u0026B\u003e"' in said.out and ": " not in said.out
+    assert said.out.count("\n") == 1 and r'"source-image":"\u003cA\u0026B\u003e"' in said.out and ": " not in said.out
     values = json.loads(said.out)
     assert list(values) == sorted(values)
-    assert values["computed-deploy-branch"] == "master" and values["rev-env-var"] == "<A&B>"
+    assert values["computed-deploy-branch"] == "master" and values["source-image"] == "<A&B>"
     assert not [key for key in values if key.startswith("git-")]
 
 
