@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
 from conftest import BUSYBOX, Build
+
 from paas.deploy.phase import PhaseFailed, run_after, run_before
 from paas.deploy.session import Session
 from paas.engine.images import Image
