@@ -31,6 +31,10 @@ class NoKeys(PaasError):
     """There are no keys yet. Add one with ssh-keys:add NAME FILE"""
 
 
+class KeyNotNamed(PaasError):
+    """Please specify the key's name"""
+
+
 class NoSuchKey(PaasError):
     """There is no key named {name}. See the list with ssh-keys:list"""
 
@@ -43,6 +47,8 @@ def add(
     ] = "",
 ) -> None:
     """Let a public key in, from a file or standard input."""
+    if not name:
+        raise KeyNotNamed()
     key_name = SshKeyName.parse(name)
     key = Keys(session().database).add(key_name, _key_text(name, file))
     session().console.print(key.fingerprint)
@@ -98,6 +104,8 @@ def remove(
     fingerprint: Annotated[str, typer.Option("--fingerprint", metavar="SHA256:…")] = "",
 ) -> None:
     """Lock a key out; fine when there is none of that name."""
+    if not name and not fingerprint:
+        raise KeyNotNamed()
     keys = Keys(session().database)
     key = keys.by_fingerprint(fingerprint) if fingerprint else keys.by_name(SshKeyName.parse(name))
     if key is None:

@@ -225,3 +225,47 @@ def test_renaming_to_what_is_no_name_or_taken(web1: Commands) -> None:
     assert web1("apps:rename", "web1", "web2").err == " !     Name is already taken\n"
     assert web1("apps:rename", "web1").err == " !     Please specify an app to run the command on\n"
     assert web1("--quiet", "apps:list").out == "web1\nweb2\n"
+
+
+def test_lock_stays_whose_it_was(web1: Commands) -> None:
+    assert web1("apps:locked", "web1") == Said(1, "", " !     Deploy lock does not exist\n")
+    assert web1("apps:lock", "web1") == web1("apps:lock", "web1") == Said(0, "-----> Deploy lock created\n", "")
+    assert web1("apps:locked", "web1") == Said(0, "Deploy lock exists\n", "")
+    refused = web1("ps:rebuild", "web1")
+    assert refused.err == " !     App web1 has not been deployed\n"
+    assert web1("apps:report", "web1", "--app-locked").out == "true\n"
+    assert web1("apps:unlock", "web1").out == "-----> Deploy lock removed\n"
+    assert web1("apps:unlock", "web1") == Said(1, "", " !     Unable to remove deploy lock\n")
+
+
+def test_a_clone_of_an_app_that_was_never_deployed(web1: Commands) -> None:
+    web1("config:set", "web1", "A=1")
+    web1("ps:set", "web1", "stop-timeout-seconds", "5")
+    web1("ps:scale", "web1", "worker=3")
+    web1("apps:lock", "web1")
+    assert web1("apps:clone", "web1", "copy") == Said(0, "-----> Cloning web1 to copy\n", "")
+    assert web1("config:export", "copy").out == "export A='1'\n"
+    assert web1("ps:report", "copy", "--ps-stop-timeout-seconds").out == "5\n"
+    assert web1("--quiet", "ps:scale", "copy").out == "web:  1\nworker: 3\n"
+    assert web1("apps:locked", "copy").code == 1
+    assert web1("apps:clone", "web1", "copy").code == 1
+    assert web1("apps:clone", "--ignore-existing", "web1", "copy") == Said(0, "", " !     Name is already taken\n")
+    assert web1("apps:clone", "web1", "Bad_Name").code == 1
+    assert web1("apps:clone", "nope", "other").code == 20
+
+
+def test_apps_report_and_set(web1: Commands) -> None:
+    shown = web1("apps:report", "web1").out.splitlines()
+    assert shown[0] == "=====> web1 app information"
+    assert shown[2] == "       App deploy source:               "
+    assert web1("apps:report", "--global").out == (
+        "=====> --global app information\n       App global disable autocreation: \n"
+    )
+    assert web1("apps:set", "web1", "disable-autocreation", "true").err == (
+        " !     Property can only be specified globally\n"
+    )
+    assert web1("apps:set", "--global", "deploy-source", "x").err == " !     Property cannot be specified globally\n"
+    assert web1("apps:set", "web1", "nope", "x").err == (
+        " !     Invalid property specified, valid properties include: deploy-source, deploy-source-metadata,"
+        " disable-autocreation\n"
+    )

@@ -54,7 +54,7 @@ def test_what_is_no_key(paas_command: Commands, stdin: str, message: str) -> Non
     assert paas_command("ssh-keys:add", "admin", stdin=stdin) == Said(1, "", f" !     {message}\n")
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a\nb", '"', "$(x)"])
+@pytest.mark.parametrize("name", ["a b", "a\nb", '"', "$(x)"])
 def test_what_is_no_key_name(paas_command: Commands, name: str) -> None:
     said = paas_command("ssh-keys:add", name, stdin=key("a"))
     assert said.code == 1 and said.err.startswith(" !     Invalid key name: ") and said.err.count("\n") == 1
