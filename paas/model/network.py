@@ -76,7 +76,9 @@ def listeners(text: str) -> list[tuple[str, int]]:
         except ValueError:
             raise InvalidListener(given=printable(word)) from None
         # What follows a % could be anything, and would come into the router's configuration.
-        if "%" in address or not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
+        if "%" in address or not (
+            port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
+        ):
             raise InvalidListener(given=printable(word))
         found.append((address, int(port)))
     return found
