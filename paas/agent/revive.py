@@ -1,7 +1,8 @@
 """Containers that ended and that the engine does not start again: the agent does, ever less often.
 
 The engine itself repeats what failed, ten times with growing pauses, but neither an exit with code 0 nor an eleventh
-failure. A process of an app is to run, so it is started again here: after one second, two, four, … at most two minutes.
+failure. A process of an app is to run, so it is started again here: after one second, two, four, … at most two minutes;
+unless a restart policy was chosen that says otherwise.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 
+from paas.deploy.resources import stays_ended
 from paas.deploy.session import Session
 from paas.errors import PaasError
 from paas.store.locks import app_lock
@@ -39,7 +41,10 @@ class Revivals:
         """A container of ours ended: if it serves and the engine leaves it, plan its start."""
         process = session.releases.process(container_id)
         state = session.containers.find(container_id) if process else None
-        if state is None or state.running or state.status == "restarting":
+        if process is None or state is None or state.running or state.status == "restarting":
+            return
+        app = session.apps.by_id(process.app_id)
+        if app is None or stays_ended(session, app, process.process_type, state):
             return
         now = time.monotonic()
         at, pause = self.pauses.get(container_id, (now, FIRST_PAUSE_SECONDS / 2))

@@ -13,9 +13,23 @@ from paas.errors import PaasError
 from paas.store.apps import App
 
 MINIMUM_WIDTH = 31
+# Dokku's report of these begins its labels as the flags are.
+LOWER_CASE = ("resource",)
 INDENT = " " * 7
 
 Flags = dict[str, str]
+
+
+class Several(str):
+    """A value that is a list: shown with spaces between its items; JSON has them also one by one, under ``KEY-list``."""
+
+    items: list[str]
+
+    @classmethod
+    def of(cls, items: list[str]) -> Several:
+        made = cls(" ".join(items))
+        made.items = items
+        return made
 
 
 class InvalidFlag(PaasError):
@@ -81,17 +95,19 @@ def _print(kind: str, name: str, flags: Flags) -> None:
     width = max([MINIMUM_WIDTH, *(len(flag) for flag in flags if not flag.startswith("--status-"))])
     for flag, value in flags.items():
         label = flag.removeprefix("--").replace("-", " ").replace(".", " ")
-        label = label[:1].upper() + label[1:] + ":"
-        console.print(f"{INDENT}{label.ljust(width)}{value}")
+        if kind not in LOWER_CASE:
+            label = label[:1].upper() + label[1:]
+        console.print(f"{INDENT}{label + ':':<{width}}{value}")
 
 
 def _json(kind: str, flags: Flags, legacy: bool) -> str:
-    values: dict[str, str] = {}
+    values: dict[str, str | list[str]] = {}
     for flag, value in flags.items():
         whole = flag.removeprefix("--")
         short = whole.removeprefix(f"{kind}-")
-        values[short] = value
-        if legacy:
-            values[whole] = value
+        for key in (short, whole) if legacy else (short,):
+            values[key] = value
+            if isinstance(value, Several):
+                values[f"{key}-list"] = value.items
     text = json.dumps(dict(sorted(values.items())), separators=(",", ":"), ensure_ascii=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

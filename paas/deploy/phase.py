@@ -14,6 +14,7 @@ from paas.deploy.session import Session
 from paas.engine.committed import commit, run_in
 from paas.engine.containers import LABEL_APP, LABEL_ROOT, StartFailed
 from paas.engine.images import Image
+from paas.engine.options import parse, without
 from paas.errors import Cancelled, PaasError
 from paas.model.release import FIRST_POSTDEPLOY, POSTDEPLOY, PREDEPLOY, RELEASE, PhaseCommand, Release
 from paas.store.apps import App
@@ -27,7 +28,6 @@ SCRIPT = "set -e\n(set -o pipefail) 2>/dev/null && set -o pipefail\n{command}\n"
 # Waits for its standard input, which nobody ever writes to.
 NOT_FOUND = 127
 IDLE = (("/bin/sh", "-c"), ("read -r nothing",))
-ENVIRONMENT_OPTIONS = ("-e", "--env", "--env-file")
 
 
 class PhaseFailed(PaasError):
@@ -148,8 +148,11 @@ def _run_and_keep(
         IDLE[1],
         operation_id,
         stdin=True,
+        phase="deploy",
     )
-    idle = replace(spec, environment={}, entrypoint=IDLE[0], options=_without_environment(spec.options))
+    options = without(spec.options, "--env", "--entrypoint")
+    idle = replace(spec, environment={}, entrypoint=IDLE[0], options=options)
+    environment = spec.environment | parse(spec.options).environment
     container = containers.create(idle)
     with _watched(session, app, item, container) as lines:
         try:
@@ -158,7 +161,7 @@ def _run_and_keep(
             reason = str(error.fields["reason"])
             raise PhaseFailed(phase=item.phase, command=item.command, reason=reason) from error
         command = (*image.entrypoint, *words)
-        code = run_in(session.api, container, command, spec.environment, lines.feed)
+        code = run_in(session.api, container, command, environment, lines.feed)
         lines.end()
         state = containers.state(container)
         if code is None and state.exit_code == NOT_FOUND:
@@ -170,18 +173,6 @@ def _run_and_keep(
     if found is None:
         raise PhaseFailed(phase=item.phase, command=item.command, reason="its result could not be kept")
     return found
-
-
-def _without_environment(options: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of `docker run` without those that set variables."""
-    kept = []
-    words = iter(options)
-    for word in words:
-        if word in ENVIRONMENT_OPTIONS:
-            next(words, None)
-        elif not word.startswith(tuple(f"{option}=" for option in ENVIRONMENT_OPTIONS)):
-            kept.append(word)
-    return tuple(kept)
 
 
 def _words(session: Session, app: App, item: PhaseCommand, image: Image) -> tuple[str, ...]:

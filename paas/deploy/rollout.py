@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Any
 
 from paas import interrupts
 from paas.deploy import health
@@ -22,6 +23,7 @@ from paas.deploy.retire import drain_seconds, prune_releases, retire_now
 from paas.deploy.routes import LOOPBACK
 from paas.deploy.services import ServiceSettings, service_settings
 from paas.deploy.session import Session
+from paas.engine import options as docker_options
 from paas.engine.client import connect
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT, Containers, ContainerSpec
 from paas.engine.images import Image
@@ -32,6 +34,7 @@ from paas.store.apps import App
 from paas.store.releases import Retirement
 
 PARALLEL_STARTS = 4
+AT_ONCE_KEY = ("scheduler-docker-local", "parallel-schedule-count")
 LAST_LOG_LINES = 50
 
 
@@ -56,6 +59,7 @@ class Rollout:
     keep: list[Process] = field(default_factory=list)
     _abandoned: threading.Event = field(default_factory=threading.Event)
     _paused: list[Process] = field(default_factory=list)
+    _policies: dict[ProcessType, dict[str, Any] | None] = field(default_factory=dict)
     _turns: dict[ProcessType, threading.Semaphore] = field(default_factory=dict)
     _port: int = 0
 
@@ -130,7 +134,7 @@ class Rollout:
         for kind in dict.fromkeys(kind for kind, _ in wanted):
             count = sum(1 for item in wanted if item[0] == kind)
             session.console.step(f"Deploying {kind} (count={count})")
-        pool = ThreadPoolExecutor(min(PARALLEL_STARTS, len(wanted)))
+        pool = ThreadPoolExecutor(min(self._at_once(), len(wanted)))
         progress = session.console.progress("Waiting for health checks")
         try:
             futures = [pool.submit(self._start, *self._job(kind, number)) for kind, number in wanted]
@@ -144,6 +148,11 @@ class Rollout:
             # What is being started is in the engine's hands; it has to be there before it can be removed.
             pool.shutdown(wait=True, cancel_futures=True)
 
+    def _at_once(self) -> int:
+        """How many processes start at the same time: what is set, one after the other for 1."""
+        chosen = self.session.properties.computed(self.app.id, *AT_ONCE_KEY, default="")
+        return int(chosen) if chosen else PARALLEL_STARTS
+
     def _job(
         self, kind: ProcessType, number: int
     ) -> tuple[ProcessType, int, ContainerSpec, ServiceSettings, str]:
@@ -152,6 +161,7 @@ class Rollout:
         spec = process_spec(
             self.session, self.app, self.release, self.image, kind, number, self.operation_id, count
         )
+        self._policies[kind] = docker_options.parse(spec.options).restart
         domains = [domain for domain in self.session.apps.domains(self.app) if "*" not in domain]
         service = service_settings(self.session, self.app.id, kind)
         return kind, number, spec, service, domains[0] if domains else "localhost"
@@ -260,7 +270,9 @@ class Rollout:
         for process in started:
             # If we are killed before it, the agent brings back what ends.
             with contextlib.suppress(PaasError):
-                session.containers.restart_when_it_fails(process.container_id)
+                session.containers.set_restart_policy(
+                    process.container_id, self._policies[process.process_type]
+                )
         try:
             attach_deployed(session, self.app, started)
         except PaasError as error:

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from paas.deploy import resources
 from paas.deploy.checks import State, state_of
 from paas.deploy.session import Session
 from paas.errors import PaasError
@@ -57,14 +58,13 @@ def service_settings(session: Session, app_id: int, kind: ProcessType | str) -> 
     stop = get(app_id, "service", f"{kind}.stop-timeout") or session.properties.computed(
         app_id, "ps", "stop-timeout-seconds"
     )
-    memory = get(app_id, "resource", f"{kind}.limit.memory")
     checks = state_of(session, app_id, kind)
     overlaps = kind == WEB or get(app_id, "service", f"{kind}.force-zero-downtime") == "true"
     return ServiceSettings(
         zero_downtime=overlaps and checks != "disabled",
         simple_health_check=get(app_id, "service", f"{kind}.simple-health-check") == "true",
         stop_seconds=int(stop),
-        memory_mb=int(memory) if memory else None,
+        memory_mb=resources.memory_mb(session, app_id, kind),
         checks=checks,
     )
 
@@ -91,18 +91,23 @@ def parse_size(text: str) -> int:
 
 def set_size(session: Session, app_id: int, kind: ProcessType | str, megabytes: int | None) -> None:
     """Store the memory limit; None removes it."""
-    session.properties.set(app_id, "resource", f"{kind}.limit.memory", str(megabytes or ""))
+    session.properties.set(app_id, resources.NAMESPACE, _size_key(kind), str(megabytes or ""))
+
+
+def _size_key(kind: str) -> str:
+    return f"{kind}.limit.memory"
 
 
 @contextlib.contextmanager
 def sized(session: Session, app: App, kinds: Iterable[ProcessType], megabytes: int | None) -> Iterator[None]:
     """Give these types a memory limit for good, but put the old ones back when the block fails."""
-    before = {kind: service_settings(session, app.id, kind).memory_mb for kind in kinds} if megabytes else {}
+    get = session.properties.get
+    before = {kind: get(app.id, resources.NAMESPACE, _size_key(kind)) for kind in kinds} if megabytes else {}
     for kind in before:
         set_size(session, app.id, kind, megabytes)
     try:
         yield
     except BaseException:
         for kind, size in before.items():
-            set_size(session, app.id, kind, size)
+            session.properties.set(app.id, resources.NAMESPACE, _size_key(kind), size)
         raise

@@ -11,11 +11,12 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from paas.console import Console
+from paas.engine.build_options import BuildOptions
 from paas.engine.client import engine_errors, failure, patience
 from paas.errors import Cancelled, PaasError
 from paas.settings import Settings
@@ -39,6 +40,10 @@ class BuildFailed(PaasError):
     """App build failed: {reason}. The release that served before still does. Mend the Dockerfile or its files, then deploy again"""
 
 
+class NeedsBuildkit(BuildFailed):
+    """App build failed: the build option {option} needs BuildKit, and no Docker client here has it. The release that served before still does. Install docker-buildx-plugin, or take the option away with docker-options:remove"""
+
+
 class BaseRefused(BuildFailed):
     """App build failed: an image of the Dockerfile's FROM lines can't be pulled ({reason}). Its registry wants credentials, or refused those that are set. The release that served before still does. Log in with registry:login, or set APTIBLE_PRIVATE_REGISTRY_USERNAME and APTIBLE_PRIVATE_REGISTRY_PASSWORD with config:set, then deploy again"""
 
@@ -46,22 +51,23 @@ class BaseRefused(BuildFailed):
 @dataclass(frozen=True)
 class BuildRequest:
     """What to build: the files in `folder`; `tag` the name that the image gets, `docker_config` the folder with the
-    logins of this build, `dockerfile` its path in `folder`."""
+    logins of this build, `dockerfile` its path in `folder`, `options` what users want besides."""
 
     folder: Path
     tag: str
     labels: dict[str, str]
     docker_config: Path
     dockerfile: str = "Dockerfile"
+    options: BuildOptions = field(default_factory=BuildOptions)
 
 
 def build_arguments(client: str, request: BuildRequest) -> list[str]:
     """The argument list of a BuildKit build of a folder."""
     dockerfile = str(request.folder / request.dockerfile)
     words = [client, "build", "--progress=plain", "--file", dockerfile, "--tag", request.tag]
-    for name, value in sorted(request.labels.items()):
+    for name, value in sorted((request.options.labels | request.labels).items()):
         words += ["--label", f"{name}={value}"]
-    return [*words, str(request.folder)]
+    return [*words, *request.options.client_words(), str(request.folder)]
 
 
 def build(settings: Settings, api: APIClient, request: BuildRequest, console: Console) -> None:
@@ -137,7 +143,7 @@ def _build_with_client(settings: Settings, client: str, request: BuildRequest, c
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=client_environment(settings, request.docker_config),
+        env=request.options.client_environment() | client_environment(settings, request.docker_config),
         start_new_session=True,
     )
     tail: list[str] = []
@@ -161,6 +167,10 @@ def _build_with_client(settings: Settings, client: str, request: BuildRequest, c
 def _build_with_api(api: APIClient, request: BuildRequest, console: Console) -> None:
     from docker.auth import load_config
 
+    options = request.options
+    limits: Any = options.limits
+    if options.needs_buildkit:
+        raise NeedsBuildkit(option=options.needs_buildkit)
     with engine_errors():
         api._auth_configs = load_config(str(request.docker_config / "config.json"))  # type: ignore[attr-defined]
         with patience(api):
@@ -168,10 +178,13 @@ def _build_with_api(api: APIClient, request: BuildRequest, console: Console) -> 
                 path=str(request.folder),
                 dockerfile=request.dockerfile,
                 tag=request.tag,
-                labels=request.labels,
+                labels=options.labels | request.labels,
+                buildargs=options.arguments,
+                container_limits=limits,
                 rm=True,
                 forcerm=True,
                 decode=True,
+                **options.api,
             )
         reason = ""
         for event in events:

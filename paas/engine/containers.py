@@ -26,7 +26,6 @@ LABEL_OPERATION = "paas.operation"
 
 LOG_MAX_SIZE = "10m"
 READ_BYTES = 65536
-RESTART_ATTEMPTS = 10
 
 
 class ContainerGone(PaasError):
@@ -59,7 +58,6 @@ class ContainerSpec:
     tty: bool = False
     stdin: bool = False
     stop_seconds: int | None = None
-    memory_mb: int | None = None
     options: tuple[str, ...] = ()
     networks: tuple[tuple[str, str], ...] = ()
 
@@ -102,6 +100,15 @@ def create_call(spec: ContainerSpec, client: APIClient) -> CreateCall:
     return CreateCall(body, spec.name, options.platform, networks)
 
 
+def _still_to_join(spec: ContainerSpec, call: CreateCall) -> list[tuple[str, str]]:
+    """Which of the spec's networks the options have not said anything else about."""
+    mode = call.body["HostConfig"]["NetworkMode"]
+    if docker_options.is_lonely(mode):
+        return []
+    joined = {spec.network, mode, *(name for name, _ in call.networks)}
+    return [item for item in spec.networks if item[0] not in joined]
+
+
 def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
     """A spec without its options, in the words of the client library."""
     host: dict[str, Any] = {
@@ -109,8 +116,6 @@ def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
         "network_mode": spec.network,
         "log_config": {"type": "json-file", "config": {"max-size": LOG_MAX_SIZE}},
     }
-    if spec.memory_mb is not None:
-        host["mem_limit"] = spec.memory_mb * 1024 * 1024
     if spec.publish is not None:
         host["port_bindings"] = {f"{spec.publish}/tcp": ("127.0.0.1", None)}
     arguments: dict[str, Any] = {
@@ -148,9 +153,8 @@ class Containers:
         try:
             for name, endpoint in call.networks:
                 self._join(container, name, endpoint)
-            for name, alias in spec.networks:
-                if name != spec.network:
-                    Networks(self.client).connect(container, name, alias)
+            for name, alias in _still_to_join(spec, call):
+                Networks(self.client).connect(container, name, alias)
         except BaseException:
             self.remove(container)
             raise
@@ -173,12 +177,11 @@ class Containers:
         except EngineFailed as error:
             raise StartFailed(name=name, reason=_start_reason(str(error.fields["reason"]))) from error
 
-    def restart_when_it_fails(self, container_id: str) -> None:
-        """From now on the engine starts the container again when it ends with an error.
+    def set_restart_policy(self, container_id: str, policy: Any) -> None:
+        """From now on the engine starts the container again as the RestartPolicy says.
 
         Not before it was healthy: a failing start would be repeated, and what it said first be lost.
         """
-        policy: Any = {"Name": "on-failure", "MaximumRetryCount": RESTART_ATTEMPTS}
         with engine_errors():
             self.client.update_container(container_id, restart_policy=policy)
 
@@ -352,6 +355,8 @@ def _state(data: dict[str, Any]) -> ContainerState:
     mode = (data.get("HostConfig") or {}).get("NetworkMode", "")
     made_on = networks.get("bridge" if mode == "default" else mode) or {}
     addresses = [item["IPAddress"] for item in (made_on, *networks.values()) if item.get("IPAddress")]
+    if mode == "host":
+        addresses = ["127.0.0.1"]
     bindings = [item for items in (data["NetworkSettings"]["Ports"] or {}).values() for item in items or ()]
     return ContainerState(
         id=data["Id"],

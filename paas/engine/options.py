@@ -50,12 +50,17 @@ class Options:
 def parse(words: Iterable[str]) -> Options:
     """Read words (``-v /a:/b --memory=1g``). Raises BadOption."""
     options = Options()
-    for flag, value in pairs(words, VALUES, BOOLEANS, REFUSED):
+    for flag, value in option_pairs(words):
         try:
             (VALUES.get(flag) or BOOLEANS[flag])(options, value)
         except ValueError as error:
             raise BadOption(option=flag, reason=printable(str(error), 300)) from None
     return options
+
+
+def option_pairs(words: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The flags of `docker run` by their long names, and their values. Raises BadOption."""
+    return pairs(words, VALUES, BOOLEANS, REFUSED)
 
 
 def pairs(
@@ -89,7 +94,7 @@ def joined(found: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 def without(words: Iterable[str], *flags: str) -> tuple[str, ...]:
     """The words but for some flags, given by their long names. Raises BadOption."""
-    return joined(item for item in pairs(words, VALUES, BOOLEANS, REFUSED) if item[0] not in flags)
+    return joined(item for item in option_pairs(words) if item[0] not in flags)
 
 
 def _split(word: str) -> tuple[str, str | None]:
@@ -152,21 +157,28 @@ def _apply_networks(
 ) -> list[tuple[str, dict[str, Any]]]:
     names = dict(options.networks)
     last = next(reversed(names), "")
-    if last in LONELY_NETWORKS or last.startswith("container:"):
+    if is_lonely(last):
         names = {last: {}}
     first = next(iter(names), host.get("NetworkMode") or "bridge")
-    endpoint: dict[str, Any] = dict(names.pop(first, {}))
+    endpoint = ((config.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}).get(first) or {}
+    endpoint = endpoint | names.pop(first, {})
     host["NetworkMode"] = first
+    config["NetworkingConfig"] = None
     if options.aliases:
-        endpoint["Aliases"] = [*endpoint.get("Aliases", ()), *options.aliases]
+        endpoint["Aliases"] = [*(endpoint.get("Aliases") or ()), *options.aliases]
     if options.addresses:
-        endpoint["IPAMConfig"] = endpoint.get("IPAMConfig", {}) | options.addresses
+        endpoint["IPAMConfig"] = (endpoint.get("IPAMConfig") or {}) | options.addresses
     if options.links:
         # The engine knows links of its default network in another place.
         (host if first in ("bridge", "default") else endpoint)["Links"] = list(options.links)
     if endpoint:
         config["NetworkingConfig"] = {"EndpointsConfig": {first: endpoint}}
     return list(names.items())
+
+
+def is_lonely(network: str) -> bool:
+    """Whether a container on it can be on no other."""
+    return network in LONELY_NETWORKS or network.startswith("container:")
 
 
 def _host(key: str, read: Callable[[str], Any] = values.some) -> Apply:

@@ -33,6 +33,14 @@ class NoSuchBuilder(PaasError):
     """paas builds Dockerfiles only: there is no builder {given}. Nothing was changed. Give dockerfile, or no value"""
 
 
+class InvalidRestartPolicy(PaasError):
+    """Invalid restart-policy specified"""
+
+
+class NoVector(PaasError):
+    """Vector is not supported: logs stay with Docker. Nothing was changed. To send them elsewhere, use docker-options:add APP deploy --log-driver=…"""
+
+
 @dataclass(frozen=True)
 class Property:
     """One setting. `scope`: where it can be set. `parse` turns what was typed into what is stored, or raises.
@@ -145,6 +153,23 @@ def _builder(text: str) -> str:
     return text
 
 
+def _restart_policy(text: str) -> str:
+    if not re.fullmatch(r"no|always|unless-stopped|on-failure(:[0-9]{1,6})?", text):
+        raise InvalidRestartPolicy()
+    return text
+
+
+def _log_size(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,9}[kmg]|unlimited", text):
+        expected = "a number and one of k, m, g such as 10m, or unlimited"
+        raise InvalidValue(key="max-size", given=printable(text), expected=expected)
+    return text
+
+
+def _no_vector(text: str) -> str:
+    raise NoVector()
+
+
 NAMESPACES: dict[str, dict[str, Property]] = {
     namespace: {item.key: item for item in items}
     for namespace, items in {
@@ -177,7 +202,11 @@ NAMESPACES: dict[str, dict[str, Property]] = {
         ),
         "logs": (
             Property("app-label-alias", "com.dokku.app-name"),
-            Property("max-size", "10m"),
+            Property("max-size", "10m", parse=_log_size),
+            Property("vector-cron-sink", parse=_no_vector),
+            Property("vector-image", scope=GLOBAL_ONLY, parse=_no_vector),
+            Property("vector-networks", scope=GLOBAL_ONLY, parse=_no_vector),
+            Property("vector-sink", parse=_no_vector),
         ),
         "network": (
             Property("attach-post-create", parse=network.attachments),
@@ -196,7 +225,7 @@ NAMESPACES: dict[str, dict[str, Property]] = {
         "ps": (
             Property("dockerfile-start-cmd", scope=APP),
             file_path("procfile-path", "Procfile"),
-            Property("restart-policy", "on-failure:10"),
+            Property("restart-policy", "on-failure:10", parse=_restart_policy),
             yes_or_no("restore", "true", APP),
             yes_or_no("skip-deploy"),
             Property("start-cmd", scope=APP),
