@@ -237,8 +237,8 @@ def test_networks_that_it_did_not_make_are_left_alone(
     host: Door, deployed: Callable[..., str], engine: docker.DockerClient
 ) -> None:
     name = f"{HERE}-{uuid.uuid4().hex[:8]}"
-    foreign = engine.networks.create(name, labels={"paas.root": "/somewhere/else", "paas.network": name})
     own = serving(host.paas, engine, deployed())["HostConfig"]["NetworkMode"]
+    foreign = engine.networks.create(name, labels={"paas.root": "/somewhere/else", "paas.network": name})
     try:
         refused = host.ssh("network:destroy", name, "--force")
         assert refused.code == 1 and "was not made by network:create" in refused.err
