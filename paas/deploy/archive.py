@@ -313,6 +313,9 @@ def _read_tar(file: IO[bytes], content: Content) -> None:
         for member in archive:
             content.count()
             _add_member(archive, member, content)
+    # What is compressed ends with a checksum.
+    while source.read(CHUNK_BYTES):
+        pass
 
 
 def _add_member(archive: tarfile.TarFile, member: tarfile.TarInfo, content: Content) -> None:
