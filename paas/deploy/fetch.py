@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import os
 import re
+import ssl
 import tempfile
 import urllib.error
 import urllib.request
@@ -105,7 +106,7 @@ def _download(session: Session, url: RemoteUrl, file: IO[bytes], limit: int) -> 
         except urllib.error.HTTPError as error:
             with error:
                 url = _onward(first, url, error)
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
             raise DownloadFailed(url=first.shown, reason=_reason(error)) from None
     raise DownloadFailed(url=first.shown, reason=f"it leads on more than {MAX_REDIRECTS} times")
 
@@ -152,6 +153,8 @@ def _reason(error: BaseException) -> str:
     inner = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(inner, TimeoutError):
         return f"the server was silent for {SILENCE_SECONDS:.0f} s"
-    if isinstance(inner, OSError) and inner.errno:
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({printable(inner.verify_message)})"
+    if isinstance(inner, OSError) and inner.errno and not isinstance(inner, ssl.SSLError):
         return os.strerror(inner.errno) if inner.errno > 0 else printable(str(inner.strerror))
     return printable(str(inner)) or type(inner).__name__

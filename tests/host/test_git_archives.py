@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import socket
 import tarfile
 import threading
@@ -49,7 +48,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
 
 def left_behind(paas: Paas, app: str) -> list[str]:
     """What of an archive there still is: drafts, open files without a name, objects that no commit has."""
-    found = [name for name in os.listdir(paas.root / "run") if name.startswith("commit-")]
+    found = [str(path) for path in (paas.root / "run").glob("commit-*")]
     objects = paas.root / f"repositories/{app}.git/objects"
     return found + [str(path) for path in objects.rglob("*") if path.is_file()]
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support import remotes
+from support.clients import Client, until
 from support.doors import Door
 from support.remotes import Web
 from support.repo import GIT_ENV, Repo
-from support.server import Paas, Response
+from support.server import Paas, Response, run, running_paas
 
 PASSWORD = "correct-horse"
 
@@ -195,6 +198,58 @@ def test_over_ssh_with_the_deploy_key(paas: Paas, host: Door, served: Path, tmp_
     assert (paas.root / ".ssh/id_ed25519").stat().st_mode & 0o777 == 0o600
     silent = host.ssh("git:allow-host", site)
     assert silent.code == 1 and "shows no ssh host key" in silent.err
+
+
+def test_over_https_with_certificates_of_our_own(
+    served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, commit = source(tmp_path, served, "tls", Dockerfile=greeting("Tls"))
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=test"
+    pem, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    name = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(pem), "-keyout", str(key)]
+    run(["openssl", *words.split(), *name]).ok()
+    both = tmp_path / "both.pem"
+    both.write_text(key.read_text() + pem.read_text())
+    with remotes.web(served, f"ci:{PASSWORD}", both) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        with running_paas() as trusting:
+            trusting.command("apps:create", "tls").ok()
+            trusting.command("git:auth", "127.0.0.1", "ci", input=PASSWORD).ok()
+            trusting.command("git:sync", "tls", f"{server.url}/git/tls.git").ok()
+            assert branch_file(trusting, "tls", "main").read_text().strip() == commit
+            server.files["x.tar"] = b"garbage" * 1000
+            said = trusting.command("git:from-archive", "tls", f"{server.url}/files/x.tar")
+            assert "no tar archive" in said.err
+            # Without encryption the password is told to this machine only.
+            server.files["down"] = server.url.replace("https:", "http:") + "/files/x.tar"
+            said = trusting.command("git:from-archive", "tls", f"{server.url}/files/down")
+            assert "it redirects from https to http" in said.err
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with running_paas() as strange:
+            strange.command("apps:create", "tls").ok()
+            strange.command("git:auth", "127.0.0.1", "ci", input=PASSWORD).ok()
+            seen = len(server.asked)
+            for words in (["git:sync", "tls", f"{server.url}/git/tls.git"], ["git:from-archive", "tls", f"{server.url}/files/x.tar"]):
+                said = strange.command(*words)
+                assert said.code == 1 and "certificate" in said.err.lower()
+            assert len(server.asked) == seen
+
+
+def test_a_silent_server_can_be_interrupted(host: Door, start: Callable[..., Client]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"git://127.0.0.1:{listener.getsockname()[1]}/x.git"
+        host.ssh("apps:create", "silent").ok()
+        client = start(host.ssh_command("git:sync", "silent", url), host.paas.env)
+        connection, _ = listener.accept()
+        client.says("Cloning silent")
+        client.send(signal.SIGINT)
+        client.ends()
+        with connection:
+            connection.settimeout(20)
+            while connection.recv(4096):
+                pass
+    until(lambda: "cancelled" in host.ssh("operations", "silent").out)
+    host.ssh("repo:gc", "silent").ok()
 
 
 def with_submodule(repo: Repo, path: str, url: str, commit: str, more: str = "") -> None:
