@@ -13,7 +13,7 @@ from paas.errors import PaasError
 from paas.model.names import SshKeyName, printable
 from paas.store.keys import Keys, NoKeyGiven
 
-group = Group("ssh-keys", "Manage public ssh keys that are allowed to connect", bare="ssh-keys:list")
+group = Group("ssh-keys", "Manage public ssh keys that are allowed to connect")
 
 ALLOWED = "restrict,pty"
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]

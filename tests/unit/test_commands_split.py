@@ -17,7 +17,7 @@ from paas.errors import UsageError
         (["apps:list"], CommandLine("apps:list", [])),
         (["--quiet", "apps:list"], CommandLine("apps:list", [], quiet=True)),
         (["apps:list", "--quiet"], CommandLine("apps:list", [], quiet=True)),
-        (["--trace", "apps:list", "--trace"], CommandLine("apps:list", [])),
+        (["--trace", "apps:list", "--trace"], CommandLine("apps:list", [], trace=True)),
         (["--app", "a", "ps:scale", "web=2"], CommandLine("ps:scale", ["a", "web=2"])),
         (["ps:scale", "--app", "a", "web=2"], CommandLine("ps:scale", ["a", "web=2"], aptible=True)),
         (["ps:scale", "web=2", "--app=a"], CommandLine("ps:scale", ["a", "web=2"], aptible=True)),
