@@ -10,7 +10,8 @@ import subprocess
 from functools import lru_cache
 from pathlib import Path
 
-from paas.router.configuration import CONFIG_FILE, MASTER_SOCKET, Machine
+from paas.router.configuration import CONFIG_FILE, MASTER_SOCKET
+from paas.router.rules import Machine
 from paas.settings import Settings
 
 OLDEST = (2, 6)

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from paas.router.configuration import (
-    CERTIFICATE_LIST,
-    CERTIFICATES,
-    MAP_FILE,
-    SERVER_OPTIONS,
-    Identity,
-    certificate_file,
-    certificate_line,
-)
+from paas.router.configuration import SERVER_OPTIONS, Identity, certificate_file, certificate_line
 from paas.router.routes import Routes, Server
+from paas.router.rules import CERTIFICATE_LIST, CERTIFICATES, MAP_FILE
 
 DESCRIPTION = "\ndescription: "
 PROCESS = "\nPid: "

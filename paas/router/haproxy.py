@@ -15,16 +15,11 @@ from dataclasses import dataclass
 
 from paas.router import binary
 from paas.router.configuration import (
-    CERTIFICATE_LIST,
-    CERTIFICATES,
     CONFIG_FILE,
-    MAP_FILE,
-    PAGES,
     REQUESTS_RING,
     Identity,
     certificate_file,
     identity,
-    page,
     render,
     render_certificates,
     render_map,
@@ -35,6 +30,7 @@ from paas.router.files import replace
 from paas.router.ports import refusal
 from paas.router.requests import Request, Traffic, read_requests, read_traffic
 from paas.router.routes import Routes
+from paas.router.rules import CERTIFICATE_LIST, CERTIFICATES, MAP_FILE, PAGES, VERIFIED_FILE, page
 from paas.router.runtime import RouterFailed, RouterNotRunning, Runtime
 from paas.router.workers import Workers
 from paas.settings import Listen, Settings
@@ -165,7 +161,9 @@ class HAProxy:
                 servers = observe(runtime.ask).servers
         except RouterNotRunning:
             return ()
-        found = ((slot_of(backend), name) for (backend, name), server in servers.items() if not server.serving)
+        found = (
+            (slot_of(backend), name) for (backend, name), server in servers.items() if not server.serving
+        )
         return tuple(dict.fromkeys(found))
 
     def requests(self, slot: int) -> list[Request]:
@@ -216,7 +214,7 @@ class HAProxy:
         return {int(match[1]) for name in names if (match := PORT_FRONTEND.fullmatch(name))}
 
     def _identity(self, routes: Routes) -> Identity:
-        return identity(self._settings, stock_for(routes), self._machine, routes.listeners)
+        return identity(self._settings, stock_for(routes), self._machine, routes)
 
     def _write(self, routes: Routes) -> bool:
         directory = self._settings.router_dir
@@ -225,6 +223,7 @@ class HAProxy:
         text = render(self._settings, routes, stock_for(routes), self._machine)
         changed.append(replace(directory / CONFIG_FILE, text))
         changed.append(replace(directory / MAP_FILE, render_map(routes)))
+        changed.append(replace(directory / VERIFIED_FILE, ""))
         changed.append(self._write_certificates(routes))
         return any(changed)
 

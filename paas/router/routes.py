@@ -6,6 +6,7 @@ file or in a command line of the runtime API, where a space or a line break woul
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
@@ -17,7 +18,12 @@ from paas.model.domain import DOMAIN
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 THUMBPRINT = re.compile(r"[A-Za-z0-9_-]+")
-REDIRECT, HSTS = "r", "h"  # what follows a backend's name in the map
+REDIRECT, HSTS, MAINTENANCE = "r", "h", "m"  # what follows a backend's name in the map
+REDIRECT_CODES = (301, 302, 307, 308)
+TARGET = re.compile(r"(https?:)?//[A-Za-z0-9._:-]+")
+USER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+PAGE_BYTES = 8192  # base64 and the command around it have to fit into one of HAProxy's buffers
 ANY_HOST = "*"  # the domain of a port that leads to one app, whatever host is asked for
 
 
@@ -101,6 +107,35 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class Redirect:
+    """A domain that is answered with another place: `target` is ``//host`` (same scheme) or ``https://host``, path and
+    query follow it; `code` one of REDIRECT_CODES."""
+
+    domain: str
+    target: str
+    code: int = 301
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what can't be written down safely."""
+        _check_domains((self.domain,))
+        if not TARGET.fullmatch(self.target) or self.code not in REDIRECT_CODES:
+            raise ValueError(f"{self.target!r} ({self.code}) is no redirect")
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who may enter a protected app; `password` is a bcrypt hash."""
+
+    name: str
+    password: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a name that can't be written down safely, or a password that is no hash."""
+        if not USER_NAME.fullmatch(self.name) or not BCRYPT.fullmatch(self.password):
+            raise ValueError("not a user with a bcrypt hash")
+
+
+@dataclass(frozen=True)
 class Route:
     """One app: its domains (lower case; ``*.x`` is every name below x) lead to its servers by backend `slot` (1…).
 
@@ -108,7 +143,9 @@ class Route:
     for every domain. `certificates`: http is redirected for the domains that they cover, unless `redirect` is False;
     `hsts`: browsers are told to remember that. `acme`: the account's thumbprint, which answers an authority's questions
     about the app's domains. `ports`: where else it is reached; each has a backend of its own, because its servers listen
-    elsewhere.
+    elsewhere. `page`: HTML instead of the router's own when no process answers, PAGE_BYTES at the most; `maintenance`:
+    that page at once, whatever runs. `redirects`: domains that lead somewhere else. `users`: who may enter, everybody
+    where there are none.
     """
 
     app: str
@@ -123,17 +160,22 @@ class Route:
     redirect: bool = True
     hsts: bool = True
     acme: str | None = None
+    page: str | None = None
+    maintenance: bool = False
+    redirects: tuple[Redirect, ...] = ()
+    users: tuple[User, ...] = ()
 
     @property
     def backend(self) -> str:
         return f"slot{self.slot}"
 
-    def _led_to(self, domain: str) -> str:
-        """The map's value for a domain: the backend, and what TLS means for it (``slot3:rh``)."""
-        if not any(item.covers(domain) for item in self.certificates):
-            return self.backend
-        flags = f"{REDIRECT if self.redirect else ''}{HSTS if self.hsts else ''}"
-        return f"{self.backend}:{flags}" if flags else self.backend
+    def _led_to(self, backend: str, domain: str = "") -> str:
+        """The map's value for a domain: the backend, and how its requests are treated (``slot3:rh``)."""
+        covered = any(item.covers(domain) for item in self.certificates)
+        flags = REDIRECT if domain and (self.force_ssl or (covered and self.redirect)) else ""
+        flags += HSTS if domain and (self.force_ssl or (covered and self.hsts)) else ""
+        flags += MAINTENANCE if self.maintenance else ""
+        return f"{backend}:{flags}" if flags else backend
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -143,15 +185,17 @@ class Route:
     def entries(self) -> dict[str, str]:
         """The app's lines in the router's map: its domains (on another port ``domain:port``), and, under keys that no
         domain can be, its options."""
-        found = {domain: self._led_to(domain) for domain in self.domains}
+        found = {domain: self._led_to(self.backend, domain) for domain in self.domains}
+        found |= {item.domain: f"={item.code}|{item.target}" for item in self.redirects}
         backends = [self.backend]
         for port, listener in zip(self.ports, self.listeners, strict=True):
-            found |= {f"{domain}:{port.number}": listener.backend for domain in port.domains}
+            found |= {f"{domain}:{port.number}": self._led_to(listener.backend) for domain in port.domains}
             backends.append(listener.backend)
         if self.idle_seconds is not None:
             found |= dict.fromkeys((f"{name}/idle" for name in backends), str(self.idle_seconds * 1000))
-        if self.force_ssl:
-            found[f"{self.backend}/ssl"] = "1"
+        if self.page is not None:
+            page = base64.b64encode(self.page.encode()).decode()
+            found |= dict.fromkeys((f"{name}/page" for name in backends), page)
         if self.acme is not None:
             found[f"{self.backend}/acme"] = self.acme
         if self.ports:
@@ -163,6 +207,8 @@ class Route:
         if self.slot < 1:
             raise ValueError(f"{self.slot} is not a slot")
         _check_domains(self.domains)
+        if self.page is not None and len(self.page.encode()) > PAGE_BYTES:
+            raise ValueError(f"the page of {self.app} is larger than {PAGE_BYTES} bytes")
         if self.acme is not None and not THUMBPRINT.fullmatch(self.acme):
             raise ValueError(f"{self.acme!r} is not a thumbprint")
         for servers in (self.servers, *(port.servers for port in self.ports)):

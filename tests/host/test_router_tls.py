@@ -12,7 +12,7 @@ import pytest
 from test_router_support import Proxy, Start, proxies, request, route, upstreams
 
 from paas.model.certificate import self_signed
-from paas.router.routes import Certificate, Route
+from paas.router.routes import Certificate, Route, Routes
 
 proxy = pytest.fixture(proxies, name="proxy")
 upstream = pytest.fixture(upstreams, name="upstream")
@@ -28,9 +28,12 @@ def https(proxy: Proxy, host: str) -> http.client.HTTPSConnection:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     connection = http.client.HTTPSConnection("127.0.0.1", proxy.tls_port, timeout=10, context=context)
-    connection.sock = context.wrap_socket(
-        socket.create_connection(("127.0.0.1", proxy.tls_port), timeout=10), server_hostname=host
-    )
+    plain = socket.create_connection(("127.0.0.1", proxy.tls_port), timeout=10)
+    try:
+        connection.sock = context.wrap_socket(plain, server_hostname=host)
+    except BaseException:
+        plain.close()
+        raise
     return connection
 
 
@@ -122,13 +125,7 @@ def test_a_request_that_an_old_worker_hands_over_stays_secure(proxy: Proxy, upst
     proxy.apply(base)
     with contextlib.closing(https(proxy, "a.test")) as connection:
         assert answer(connection, "a.test")[0] == 200
-        proxy.router.reload(_routes(base))
+        proxy.router.reload(Routes((base,)))
         status, _, body = answer(connection, "a.test")
     assert status == 200
     assert '"x-forwarded-proto": "https"' in body
-
-
-def _routes(*items: Route):  # type: ignore[no-untyped-def]
-    from paas.router import Routes
-
-    return Routes(items)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from paas.router.configuration import Identity, Machine, identity, page, render, render_map, stock_for
+from paas.router.configuration import Identity, identity, render, render_map, stock_for
 from paas.router.routes import Listener, Port, Route, Routes, Server
+from paas.router.rules import Machine, page
 from paas.settings import Settings
 
 SETTINGS = Settings.from_environment({"PAAS_ROOT": "/srv/x", "PAAS_HTTP_LISTEN": "127.0.0.1:8080"})
@@ -127,7 +128,7 @@ def test_rendering_reads_nothing_of_the_root(tmp_path: Path) -> None:
 
 def test_an_apps_options_are_lines_of_the_map() -> None:
     route = Route("shop", 1, 3, ("a.org",), (), idle_seconds=120, force_ssl=True)
-    assert render_map(Routes((route,))) == "a.org slot3\nslot3/idle 120000\nslot3/ssl 1\n"
+    assert render_map(Routes((route,))) == "a.org slot3:rh\nslot3/idle 120000\n"
 
 
 def test_an_apps_own_ports_are_in_file_map_and_shape() -> None:
@@ -153,10 +154,11 @@ def test_an_apps_own_ports_are_in_file_map_and_shape() -> None:
         "backend slot3.5432 from tcp\n    server r1-web.2 [fd00::2]:5000\n"
         "backend slot3.9000 from slots\n    server r1-web.1 10.0.0.2:5000\n"
     )
-    mine = identity(SETTINGS, 64, None, routes.listeners)
+    other = Route("b", 2, 4, (), (), ports=(Port(9000, "http", ("b.org",)),))
+    mine = identity(SETTINGS, 64, None, routes)
     assert f"    description {mine}\n" in text
     assert mine.shape != identity(SETTINGS, 64).shape
-    assert mine.shape != identity(SETTINGS, 64, None, (Listener(9000, "http", 4), *routes.listeners)).shape
+    assert mine.shape != identity(SETTINGS, 64, None, Routes((*routes.routes, other))).shape
     assert routes.without([5432, 9000]).listeners == ()
 
 
