@@ -61,6 +61,8 @@ def test_apply_without_a_running_haproxy_still_writes_the_files(tmp_path: Path) 
         "404.html",
         "503.html",
         "domains.map",
+        "certificates",
+        "verified.map",
         "haproxy.cfg",
     }
     assert not router.write(Routes())
