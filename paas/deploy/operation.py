@@ -41,12 +41,13 @@ def operation(session: Session, app: App, kind: str, words: str = "") -> Iterato
             session.operations.run(record.id)
             yield running
         except Cancelled as cancelled:
-            session.operations.finish(record.id, "cancelled", cancelled.reason)
+            # Whoever sees its end may read the log at once.
             _log(session, f"{WARNING}Cancelled: {cancelled.reason}")
+            session.operations.finish(record.id, "cancelled", cancelled.reason)
             raise
         except PaasError as error:
-            session.operations.finish(record.id, "failed", str(error))
             _log(session, "\n".join(f"{WARNING}{line}" for line in error.lines))
+            session.operations.finish(record.id, "failed", str(error))
             raise
         except BaseException as error:
             session.operations.finish(record.id, "failed", f"internal error: {type(error).__name__}")
