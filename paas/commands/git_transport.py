@@ -33,6 +33,16 @@ class AutoCreationDisabled(PaasError):
     Re-enable app auto-creation or create an app with 'paas apps:create APP'"""
 
 
+class NoLfsServer(PaasError):
+    """paas keeps no Git LFS content: it comes from the remote of git:sync --build. Nothing was changed. To push without it: GIT_LFS_SKIP_PUSH=1 git push ..."""
+
+
+@group.command(":git-lfs-authenticate", ":git-lfs-transfer", hidden=True)
+def lfs(words: Annotated[list[str], typer.Argument(metavar="PATH OPERATION")]) -> None:
+    """What git-lfs asks for before a push; there is no such server here."""
+    raise NoLfsServer()
+
+
 @group.command(":git-receive-pack", hidden=True)
 def receive_pack(path: PathArgument) -> int:
     """Take a push; an app that does not exist is made."""

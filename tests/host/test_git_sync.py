@@ -358,7 +358,18 @@ def test_lfs_content(
     repo.commit("Nobody has it, synced")
     repo.git("push", "-q", "origin", "main").ok()
     failed = host.ssh("git:sync", "--build", "lfs", url)
-    assert failed.code == 1, failed.out
+    assert failed.code == 1 and f"{url} could not be read: failed to fetch some objects" in failed.err
+    assert f"[{'0' * 64}] not here" in failed.out
+    # A push by somebody who has git-lfs installed.
+    repo.git("rm", "-q", ".lfsconfig").ok()
+    for word in ("filter.lfs.clean", "filter.lfs.smudge"):
+        repo.git("config", word, f"git-lfs {word.rpartition('.')[2]} -- %f").ok()
+    repo.git("config", "lfs.allowincompletepush", "true").ok()
+    repo.write({"new.bin": content + "new", ".git/hooks/pre-push": '#!/bin/sh\nexec git lfs pre-push "$@"\n'}, executable=True)
+    repo.commit("With content")
+    # git-lfs takes a remote for ssh only with a user in it.
+    pushed = repo.push("paas@" + host.remote("lfs"), "main", host.git_env())
+    assert pushed.code != 0 and "paas keeps no Git LFS content" in pushed.err
 
 
 def test_keep_git_dir(host: Door, repo: Repo, http_get: Callable[..., Response]) -> None:

@@ -136,6 +136,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Quiet."""
 
+    def handle(self) -> None:
+        # git-lfs resets connections that it does not need any more.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
     def do_GET(self) -> None:
         self._answer(b"")
 
