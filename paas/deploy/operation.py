@@ -127,9 +127,11 @@ def _holder(session: Session, app: App, record: Operation) -> str:
 
 
 def _log(session: Session, text: str) -> None:
-    if session.console.log is not None:
-        session.console.log.write(f"{text}\n".encode("utf-8", "replace"))
-        session.console.log.flush()
+    # That it can't be written is not what the operation ends with.
+    with contextlib.suppress(OSError):
+        if session.console.log is not None:
+            session.console.log.write(f"{text}\n".encode("utf-8", "replace"))
+            session.console.log.flush()
 
 
 def announce(session: Session, urls: list[str]) -> None:
