@@ -110,7 +110,8 @@ def clear(session: Session, app: App, kind: str | None, which: Which) -> None:
 
 
 def _check(session: Session, app_id: int) -> None:
-    for kind in {stored.rsplit(".", 2)[0] for stored in session.properties.all(app_id, NAMESPACE)}:
+    kinds = sorted({stored.rsplit(".", 2)[0] for stored in session.properties.all(app_id, NAMESPACE)})
+    for kind in kinds:
         limits = effective(session, app_id, kind, "limit")
         reserved = effective(session, app_id, kind, "reserve").get("memory")
         limit, swap = limits.get("memory"), limits.get("memory-swap")

@@ -15,7 +15,8 @@ from paas.deploy.layout import NothingToBuild
 from paas.deploy.session import Session
 from paas.deploy.source import Source
 from paas.engine import build as module
-from paas.engine.build import BuildFailed, BuildRequest, buildkit_client
+from paas.engine.build import BuildFailed, BuildRequest, NeedsBuildkit, buildkit_client
+from paas.engine.build_options import parse
 from paas.engine.images import Images
 from paas.errors import EngineFailed, PaasError
 from paas.model.names import AppName
@@ -38,20 +39,49 @@ def build_by(
 ) -> Build:
     """`build_by("name:tag", "FROM …", file=b"…")`, each way in turn."""
 
-    def run(tag: str, dockerfile: str, **files: bytes) -> None:
+    def run(tag: str, dockerfile: str, words: tuple[str, ...] = (), **files: bytes) -> None:
         folder, logins = tmp_path / "folder", tmp_path / "logins"
         for path in (folder, logins):
             path.mkdir(exist_ok=True)
         (logins / "config.json").write_text("{}")
         for name, data in ({"Dockerfile": dockerfile.encode()} | files).items():
             (folder / name).write_bytes(data)
-        what = BuildRequest(folder, tag, {"paas.root": str(settings.root), "paas.app": "a b=c"}, logins)
+        what = BuildRequest(folder, tag, {"paas.root": str(settings.root), "paas.app": "a b=c"}, logins, options=parse(words))
         if request.param == "api":
             module._build_with_api(api, what, console)
         else:
             module._build_with_client(settings, str(CLIENT), what, console)
 
     return run
+
+
+def test_a_build_does_what_its_options_say(
+    build_by: Build, api: APIClient, busybox: str, tag: str, printed: Callable[[], str]
+) -> None:
+    words = (
+        "--build-arg=TOKEN=a b", "--label=com.example=1", "--label=paas-test=yes", "--target=first", "--no-cache",
+        "--add-host=db.internal:10.3.2.1", "--shm-size=32m",
+    )  # fmt: skip
+    dockerfile = f"FROM {busybox} AS first\nARG TOKEN\nRUN echo \"<$TOKEN>\" && cat /etc/hosts\nFROM {busybox}\nRUN exit 9\n"
+    build_by(tag, dockerfile, words)
+    said = printed()
+    assert "<a b>" in said and "db.internal" in said
+    labels = api.inspect_image(tag)["Config"]["Labels"]
+    assert (labels["com.example"], labels["paas-test"], labels["paas.app"]) == ("1", "yes", "a b=c")
+
+
+def test_a_secret_is_there_in_the_build_only_where_buildkit_is(
+    build_by: Build, busybox: str, tag: str, tmp_path: Path, printed: Callable[[], str], request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "npmrc").write_text("from-the-secret")
+    dockerfile = f"FROM {busybox}\nRUN --mount=type=secret,id=npm cat /run/secrets/npm\n"
+    words = (f"--secret=id=npm,src={tmp_path}/npmrc",)
+    if request.node.callspec.params["build_by"] == "client":
+        build_by(tag, dockerfile, words)
+        assert "from-the-secret" in printed()
+    else:
+        with pytest.raises(NeedsBuildkit, match=r"--secret needs BuildKit"):
+            build_by(tag, dockerfile, words)
 
 
 @pytest.fixture
