@@ -234,7 +234,12 @@ def test_lock_stays_whose_it_was(web1: Commands) -> None:
     refused = web1("ps:rebuild", "web1")
     assert refused.err == " !     App web1 has not been deployed\n"
     assert web1("apps:report", "web1", "--app-locked").out == "true\n"
-    assert web1("apps:unlock", "web1").out == "-----> Deploy lock removed\n"
+    assert web1("apps:unlock", "web1") == Said(
+        0,
+        "-----> Deploy lock removed\n",
+        " !     A deploy may be in progress.\n"
+        " !     Removing the app lock will not stop in progress deploys.\n",
+    )
     assert web1("apps:unlock", "web1") == Said(1, "", " !     Unable to remove deploy lock\n")
 
 
