@@ -9,19 +9,18 @@ from typing import Annotated
 import typer
 
 from paas.commands.base import AppArgument, FormatOption, Group, ReportWords, recorded, session, the_app
+from paas.commands.properties import add_set_command
 from paas.commands.report import Flags, report
 from paas.deploy.certificates import MAX_ARCHIVE_BYTES, NoArchive, from_archive, from_files
+from paas.deploy.reroute import rerouted
 from paas.errors import PaasError
 from paas.model.certificate import Certificate, moment, self_signed
 from paas.model.names import printable
+from paas.router.routes import covers
 from paas.store.apps import App
-from paas.store.certificates import Certificates
 
 group = Group("certs", "Manage SSL (TLS) certs")
 
-NOT_SERVED = (
-    "The router does not serve HTTPS yet: the certificate is kept, encrypted, for the version that does"
-)
 # What is asked on a terminal, by the letters of a certificate's subject.
 QUESTIONS = {
     "C": "Country (2 letters)",
@@ -82,8 +81,8 @@ def add(app: AppArgument = "", crt: CrtArgument = "", key: KeyArgument = "") -> 
 
 def _store(app: App, certificate: Certificate, kind: str) -> None:
     console = session().console
-    with recorded(app, kind, " ".join(certificate.names)):
-        Certificates(session().properties).set(app, certificate)
+    with recorded(app, kind, " ".join(certificate.names)), rerouted(session()):
+        session().certificates.set(app, certificate)
     console.step(
         f"Stored the certificate of {app.name}: {' '.join(certificate.names) or certificate.subject}"
     )
@@ -92,11 +91,8 @@ def _store(app: App, certificate: Certificate, kind: str) -> None:
     )
     for text in certificate.warnings:
         console.warn(text)
-    if not set(session().apps.domains(app)) & set(certificate.names) and not any(
-        "*" in name for name in certificate.names
-    ):
-        console.warn(f"None of its names is a domain of {app.name}")
-    console.warn(NOT_SERVED)
+    if not any(covers(certificate.names, domain) for domain in session().apps.domains(app)):
+        console.warn(f"None of its names is a domain of {app.name}: nobody gets it. See domains:report {app.name}")
 
 
 @group.command("generate")
@@ -105,7 +101,7 @@ def generate(app: AppArgument = "", domain: DomainArgument = "") -> None:
     found = the_app(app)
     if len(domain) > 253 or not _DOMAIN.fullmatch(domain.lower()):
         raise InvalidDomain(text=printable(domain))
-    if Certificates(session().properties).has(found):
+    if session().certificates.has(found):
         raise HasOne(app=found.name)
     certificate, request = self_signed(domain.lower(), _asked())
     _store(found, certificate, "certs:generate")
@@ -129,15 +125,22 @@ def _asked() -> dict[str, str]:
     return answers | {"C": answers["C"].upper()}
 
 
+def _set(scope: int, key: str, value: str) -> None:
+    with rerouted(session()):
+        session().properties.set(scope, "certs", key, value)
+
+
+add_set_command(group, "certs", store=_set)
+
+
 @group.command("remove")
 def remove(app: AppArgument = "") -> None:
     """Forget an app's certificate and key."""
     found = the_app(app)
-    stored = Certificates(session().properties)
-    if not stored.has(found):
+    if not session().certificates.has(found):
         raise NoEndpoint()
-    with recorded(found, "certs:remove"):
-        stored.remove(found)
+    with recorded(found, "certs:remove"), rerouted(session()):
+        session().certificates.remove(found)
     session().console.step(f"Removed the certificate of {found.name}")
 
 
@@ -147,7 +150,7 @@ def show(app: AppArgument = "", part: PartArgument = "") -> None:
     found = the_app(app)
     if part not in ("crt", "key"):
         raise WhichPart()
-    certificate = Certificates(session().properties).find(found)
+    certificate = session().certificates.find(found)
     if certificate is None:
         raise NothingToShow(app=found.name)
     session().console.print((certificate.chain if part == "crt" else certificate.key).rstrip("\n"))
@@ -160,7 +163,7 @@ def certs_report(words: ReportWords = None, show_format: FormatOption = "stdout"
 
 
 def _flags(app: App) -> Flags:
-    found = Certificates(session().properties).find(app)
+    found = session().certificates.find(app)
     verified = "self signed" if found and found.self_signed else "verified by a certificate authority"
     return {
         # Dokku's folder of the two files; here they are in the database.

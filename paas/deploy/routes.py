@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from paas.model.network import listeners
 from paas.model.port import HTTP_PORT, HTTPS_PORT, PortMapping
 from paas.model.release import WEB, Process
-from paas.router.routes import ANY_HOST, Port, Route, Routes, Server
+from paas.router.routes import ANY_HOST, Certificate, Port, Route, Routes, Server, covers
 from paas.settings import Settings
 from paas.store.apps import App
+from paas.store.certificates import Stored
 from paas.store.properties import GLOBAL
 
 if TYPE_CHECKING:
     from paas.deploy.session import Session
 
 LOOPBACK = "127.0.0.1"
-NAMESPACES = ("domains", "network", "ports", "proxy", "router")
+NAMESPACES = ("certs", "domains", "network", "ports", "proxy", "router")
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Reach:
 
     `domains` are empty where they are disabled. `mappings` are those that were set, else the detected one, whose
     container port is 0: the one that the process was started with. `proxied` is False after proxy:disable. `listeners`
-    are what network:set static-web-listener puts in the place of the app's processes.
+    are what network:set static-web-listener puts in the place of the app's processes. Each of the `certificates` is for
+    domains of this app only; `redirect` and `hsts` are about the domains that they are for.
     """
 
     app: App
@@ -38,10 +42,18 @@ class Reach:
     idle_seconds: int | None = None
     force_ssl: bool = False
     listeners: tuple[Server, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    redirect: bool = True
+    hsts: bool = True
+
+    def secured(self, domain: str) -> bool:
+        """Whether there is a certificate for the domain."""
+        return any(item.covers(domain) for item in self.certificates)
 
     def by_domain(self, settings: Settings) -> bool:
         """Whether the router's own port leads to the app, by its domains."""
-        return self.proxied and any(is_routers_own(settings, item) for item in self.mappings)
+        own = [item.scheme for item in self.mappings if is_routers_own(settings, item)]
+        return self.proxied and ("http" in own or ("https" in own and bool(self.certificates)))
 
     def host_ports(self, settings: Settings) -> list[tuple[PortMapping, tuple[str, ...]]]:
         """The mappings of other ports that the router can serve, each with the domains that it is asked for by."""
@@ -49,7 +61,7 @@ class Reach:
             return []
         found = []
         for item in self.mappings:
-            if item.scheme == "http" and not is_routers_own(settings, item):
+            if item.scheme in ("http", "https") and not is_routers_own(settings, item):
                 found.append((item, self.domains or (ANY_HOST,)))
             elif item.scheme == "tcp":
                 found.append((item, ()))
@@ -66,7 +78,9 @@ class Conflict:
 
 
 def is_routers_own(settings: Settings, mapping: PortMapping) -> bool:
-    """Whether a mapping is about the port that the router serves all domains on; 80 is that in every installation."""
+    """Whether a mapping is about a port that the router serves all domains on; 80 and 443 are that everywhere."""
+    if mapping.scheme == "https":
+        return mapping.host in (HTTPS_PORT, settings.https_listen.port)
     return mapping.scheme == "http" and mapping.host in (HTTP_PORT, settings.http_listen.port)
 
 
@@ -80,19 +94,26 @@ def reaches(session: Session) -> list[Reach]:
     marks = ", ".join("?" for _ in NAMESPACES)
     for row in database.rows(f"SELECT * FROM properties WHERE namespace IN ({marks})", NAMESPACES):  # noqa: S608
         options[row["app_id"], row["namespace"], row["key"]] = row["value"]
+    certificates: dict[int, list[Stored]] = {}
+    for item in session.certificates.all():
+        certificates.setdefault(item.app_id, []).append(item)
     found = []
     for app in sorted(session.apps.all(), key=lambda app: app.id):
         vhosts = (app.id, "domains", "disabled") not in options
+        its = tuple(domains.get(app.id, ())) if vhosts else ()
         idle = options.get((app.id, "router", "idle-timeout"))
         found.append(
             Reach(
                 app=app,
-                domains=tuple(domains.get(app.id, ())) if vhosts else (),
+                domains=its,
                 mappings=_mappings(options, app.id, vhosts),
                 proxied=options.get((app.id, "proxy", "disabled")) != "true",
                 idle_seconds=int(idle) if idle else None,
                 force_ssl=(app.id, "router", "force-ssl") in options,
                 listeners=static_servers(options.get((app.id, "network", "static-web-listener"), "")),
+                certificates=_certificates(session, certificates.get(app.id, ()), its),
+                redirect=_either(options, app.id, "redirect"),
+                hsts=_either(options, app.id, "hsts"),
             )
         )
     return found
@@ -104,6 +125,27 @@ def static_servers(text: str) -> tuple[Server, ...]:
         Server(f"static-{host.replace(':', '_').strip('_')}-{port}", host, port)
         for host, port in listeners(text)
     )
+
+
+def _either(options: dict[tuple[int, str, str], str], app_id: int, key: str) -> bool:
+    """The app's yes or no, else the global one, else yes."""
+    return (options.get((app_id, "certs", key)) or options.get((GLOBAL, "certs", key))) != "false"
+
+
+def _certificates(
+    session: Session, stored: Iterable[Stored], domains: tuple[str, ...]
+) -> tuple[Certificate, ...]:
+    """The app's certificates, each for those of the app's domains that no earlier one is for; its own comes first."""
+    found: list[Certificate] = []
+    for item in stored:
+        left = (domain for domain in domains if not any(domain in other.domains for other in found))
+        mine = tuple(domain for domain in left if covers(item.names, domain))
+        if mine:
+            # Another name whenever anything of it is another: the router compares names only.
+            mark = hashlib.sha256(" ".join((item.fingerprint, *mine)).encode()).hexdigest()[:16]
+            load = partial(session.certificates.bundle, item.id)
+            found.append(Certificate(f"{item.app_id}-{mark}", mine, load))
+    return tuple(found)
 
 
 def _mappings(options: dict[tuple[int, str, str], str], app_id: int, vhosts: bool) -> tuple[PortMapping, ...]:
@@ -135,7 +177,7 @@ def _route(settings: Settings, reach: Reach, processes: list[Process], lost: set
     ports = tuple(
         Port(
             number=mapping.host,
-            mode="tcp" if mapping.scheme == "tcp" else "http",
+            mode=mapping.scheme,  # type: ignore[arg-type]
             domains=domains,
             servers=tuple(_at(reach, processes, mapping.container)),
         )
@@ -151,6 +193,9 @@ def _route(settings: Settings, reach: Reach, processes: list[Process], lost: set
         servers=own if reach.proxied else (),
         idle_seconds=reach.idle_seconds,
         force_ssl=reach.force_ssl,
+        certificates=reach.certificates,
+        redirect=reach.redirect,
+        hsts=reach.hsts,
         ports=ports,
     )
 

@@ -15,6 +15,7 @@ from paas.router.requests import Traffic
 from paas.router.routes import Routes
 from paas.settings import Settings
 from paas.store.apps import App, Apps
+from paas.store.certificates import Certificates
 from paas.store.config import Config
 from paas.store.database import Database, open_database
 from paas.store.domains import Domains
@@ -103,6 +104,10 @@ class Session:
     def traffic(self) -> dict[int, Traffic]:
         """What the router counted until now, by slot."""
         return self.router.traffic()
+
+    @property
+    def certificates(self) -> Certificates:
+        return Certificates(self.database)
 
     @property
     def network(self) -> str:

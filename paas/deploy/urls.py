@@ -5,10 +5,12 @@ from __future__ import annotations
 from paas.deploy.ports import reach
 from paas.deploy.routes import is_routers_own
 from paas.deploy.session import Session
-from paas.model.port import HTTP_PORT
+from paas.model.port import HTTP_PORT, HTTPS_PORT
 from paas.model.release import WEB
 from paas.settings import host_fqdn
 from paas.store.apps import App
+
+USUAL = (("http", HTTP_PORT), ("https", HTTPS_PORT))
 
 
 def urls(session: Session, app: App) -> list[str]:
@@ -21,13 +23,15 @@ def urls(session: Session, app: App) -> list[str]:
     own = settings.http_listen.port
     hosts = found.domains or session.domains.everywhere() or [host_fqdn()]
     urls = set()
+    secured = [domain for domain in found.domains if found.secured(domain)]
     for mapping in found.mappings:
         if is_routers_own(settings, mapping):
             urls |= {_url("http", domain, own) for domain in found.domains}
+            urls |= {_url("https", domain, settings.https_listen.port) for domain in secured}
     for mapping, _ in found.host_ports(settings):
-        urls |= {_url(mapping.scheme, host, mapping.host) for host in hosts}
+        urls |= {_url(mapping.scheme, host, mapping.host) for host in (secured if mapping.scheme == "https" else hosts)}
     return sorted(urls)
 
 
 def _url(scheme: str, host: str, port: int) -> str:
-    return f"{scheme}://{host}" + ("" if (scheme, port) == ("http", HTTP_PORT) else f":{port}")
+    return f"{scheme}://{host}" + ("" if (scheme, port) in USUAL else f":{port}")

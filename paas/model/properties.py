@@ -186,6 +186,7 @@ NAMESPACES: dict[str, dict[str, Property]] = {
         ),
         "builder-dockerfile": (file_path("dockerfile-path", "Dockerfile"),),
         "builds": (number("retention", "20", 1, 10_000),),
+        "certs": (yes_or_no("hsts", "true"), yes_or_no("redirect", "true")),
         "checks": (number("wait-to-retire", "60", 0, DAY_SECONDS),),
         "cron": (
             Property("mailfrom", scope=GLOBAL_ONLY),

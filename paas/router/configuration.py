@@ -154,13 +154,13 @@ def render_certificates(routes: Routes) -> str:
 def _head(settings: Settings, machine: Machine, routes: Routes) -> str:
     listeners = routes.listeners
     lines = [*_global(machine), *users(routes), *_defaults(), *web(settings, machine)]
-    for number in sorted({item.number for item in listeners if item.mode == "http"}):
-        lines += http_port(settings, machine, number)
+    for number, mode in sorted({(item.number, item.mode) for item in listeners if item.mode != "tcp"}):
+        lines += http_port(settings, machine, number, mode == "https")
     for item in listeners:
         if item.mode == "tcp":
             lines += tcp_port(settings, machine, item)
     # The names of the apps' own backends are part of the shape: no runtime command adds one.
-    lines += [f"# {item.backend}" for item in listeners if item.mode == "http"]
+    lines += [f"# {item.backend}" for item in listeners if item.mode != "tcp"]
     return "\n".join([*lines, ""])
 
 

@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from paas.model.domain import DOMAIN
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+PortMode = Literal["http", "https", "tcp"]
 THUMBPRINT = re.compile(r"[A-Za-z0-9_-]+")
 REDIRECT, HSTS, MAINTENANCE = "r", "h", "m"  # what follows a backend's name in the map
 REDIRECT_CODES = (301, 302, 307, 308)
@@ -53,11 +54,11 @@ class Server:
 class Port:
     """A port of the host beside the router's own that leads to an app's servers.
 
-    An http port finds the app by its `domains` (ANY_HOST: the app has the port for itself), a tcp port has none.
+    An http or https port finds the app by its `domains` (ANY_HOST: the app has the port for itself), a tcp port has none.
     """
 
     number: int
-    mode: Literal["http", "tcp"]
+    mode: PortMode
     domains: tuple[str, ...] = ()
     servers: tuple[Server, ...] = ()
 
@@ -65,7 +66,7 @@ class Port:
         """Raise ValueError for what is no port or no domain."""
         if not 0 < self.number < 65536:
             raise ValueError(f"{self.number} is not a port")
-        if self.mode not in ("http", "tcp"):
+        if self.mode not in get_args(PortMode):
             raise ValueError(f"{self.mode!r} is not a mode")
         _check_domains(domain for domain in self.domains if domain != ANY_HOST)
 
@@ -75,7 +76,7 @@ class Listener:
     """What no runtime command can add: that the router listens on port `number`, and which app is behind it there."""
 
     number: int
-    mode: Literal["http", "tcp"]
+    mode: PortMode
     slot: int
 
     @property
@@ -102,8 +103,13 @@ class Certificate:
         _check_domains(self.domains)
 
     def covers(self, domain: str) -> bool:
-        """Whether clients that ask for the domain accept it: a ``*`` stands for one label."""
-        return domain in self.domains or f"*.{domain.partition('.')[2]}" in self.domains
+        """Whether it is served for the domain."""
+        return covers(self.domains, domain)
+
+
+def covers(names: Iterable[str], domain: str) -> bool:
+    """Whether clients that ask for the domain accept a certificate for these names: a ``*`` stands for one label."""
+    return any(name in (domain, f"*.{domain.partition('.')[2]}") for name in names)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ def page(name: str) -> str:
     return (Path(__file__).parent / name).read_text()
 
 
+def _tls() -> str:
+    # Names without a certificate get no answer at all rather than another app's certificate.
+    return f"ssl crt-list {CERTIFICATE_LIST} strict-sni alpn h2,http/1.1"
+
+
 def web(settings: Settings, machine: Machine) -> list[str]:
     """The frontend of the router's own ports."""
     relay = f"abns@paas-{settings.root_id}"
@@ -58,8 +63,7 @@ def web(settings: Settings, machine: Machine) -> list[str]:
     return [
         "frontend web from web",
         f"    bind {_bind(settings.http_listen, machine)}",
-        # Names without a certificate get no answer at all rather than another app's certificate.
-        f"    bind {_bind(settings.https_listen, machine)} ssl crt-list {CERTIFICATE_LIST} strict-sni alpn h2,http/1.1",
+        f"    bind {_bind(settings.https_listen, machine)} {_tls()}",
         f"    bind {relay} accept-proxy",
         *_request(),
         f"    http-request set-header X-Forwarded-Proto https if {tls}",
@@ -80,15 +84,16 @@ def web(settings: Settings, machine: Machine) -> list[str]:
     ]
 
 
-def http_port(settings: Settings, machine: Machine, number: int) -> list[str]:
+def http_port(settings: Settings, machine: Machine, number: int, tls: bool) -> list[str]:
     """The frontend of an http port that apps share by their domains."""
     relay = f"abns@paas-{settings.root_id}-{number}"
     listen = Listen(settings.http_listen.host, number)
     return [
         f"frontend http{number} from web",
-        f"    bind {_bind(listen, machine)}",
+        f"    bind {_bind(listen, machine)}{f' {_tls()}' if tls else ''}",
         f"    bind {relay} accept-proxy",
         *_request(number),
+        *(["    http-request set-header X-Forwarded-Proto https"] if tls else []),
         _maintenance(),
         *_hand_over(f"relay{number}"),
         *_relay(f"relay{number}", relay),

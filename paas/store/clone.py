@@ -15,7 +15,7 @@ NOT_COPIED = {
     ("registry", "pushing"),
     ("registry", "tag-version"),
 }
-NAMESPACES_NOT_COPIED = {"certs", "domains", "ssl"}
+NAMESPACES_NOT_COPIED = {"domains"}
 
 
 def copy_settings(database: Database, app: App, name: AppName) -> App:

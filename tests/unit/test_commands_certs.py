@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import stat
 import tarfile
 from collections.abc import Iterable
 from functools import cache
@@ -27,7 +28,6 @@ from paas.model.certificate import Certificate, self_signed
 from paas.settings import Settings
 
 DAY = datetime.timedelta(days=1)
-NOT_SERVED = " !     The router does not serve HTTPS yet: the certificate is kept, encrypted, for the version that does\n"
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -114,7 +114,7 @@ def test_files_of_the_host(paas_command: Commands, settings: Settings, add) -> N
     said = add(crt, pem(key("web1.localhost")))
     assert said.code == 0
     assert said.out.startswith("-----> Stored the certificate of web1: web1.localhost www.web1.localhost\n")
-    assert said.err == NOT_SERVED
+    assert said.err == ""
     assert paas_command("certs:show", "web1", "crt").out == crt
     assert paas_command("certs:show", "web1", "key").out == pem(key("web1.localhost"))
     found = report(paas_command)
@@ -128,14 +128,17 @@ def test_files_of_the_host(paas_command: Commands, settings: Settings, add) -> N
         "verified": "self signed",
     }
     line = pem(key("web1.localhost")).splitlines()[1].encode()
-    assert not any(line in path.read_bytes() for path in settings.root.rglob("*") if path.is_file())
+    # In clear only where HAProxy loads it from, for its owner alone.
+    clear = [path for path in settings.root.rglob("*") if path.is_file() and line in path.read_bytes()]
+    assert [path.parent for path in clear] == [settings.router_dir / "certificates"]
+    assert stat.S_IMODE(clear[0].stat().st_mode) == 0o600
     operations = paas_command("operations", "web1").out
     assert "certs:add web1.localhost www.web1.localhost" in operations
 
 
 def test_a_chain_is_kept(paas_command: Commands, add) -> None:  # type: ignore[no-untyped-def]
     chain = certificate(issuer="Authority") + certificate("Authority")
-    assert add(chain, pem(key("web1.localhost"))).err == NOT_SERVED
+    assert add(chain, pem(key("web1.localhost"))).err == ""
     assert paas_command("certs:show", "web1", "crt").out == chain
     found = report(paas_command)
     assert (found["verified"], found["issuer"]) == (
@@ -173,7 +176,7 @@ def test_what_is_taken_with_a_warning(add) -> None:  # type: ignore[no-untyped-d
     assert " !     The certificate expired on " in add(certificate(days=(-9, -2)), private).err
     assert " !     The certificate is not valid before " in add(certificate(days=(2, 9)), private).err
     assert (
-        " !     None of its names is a domain of web1\n"
+        " !     None of its names is a domain of web1: nobody gets it. See domains:report web1\n"
         in add(certificate("x.example.com"), pem(key("x.example.com"))).err
     )
     weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - what is warned of

@@ -40,6 +40,10 @@ PS_REPORT = """\
        Ps start cmd:                     
        Ps stop timeout seconds:          
        Restore:                          true
+       Router active:                    0
+       Router error rate:                0.0
+       Router errors:                    0
+       Router requests:                  0
        Running:                          true
        Status web 1:                     running (CID: 26d4b549ef9)
 """  # noqa: W291 - Dokku's trailing spaces
