@@ -24,10 +24,10 @@ def urls(session: Session, app: App) -> list[str]:
     hosts = found.domains or session.domains.everywhere() or [host_fqdn()]
     urls = set()
     secured = [domain for domain in found.domains if found.secured(domain)]
-    for mapping in found.mappings:
-        if is_routers_own(settings, mapping):
+    if found.by_domain(settings):
+        urls |= {_url("https", domain, settings.https_listen.port) for domain in secured}
+        if any(item.scheme == "http" and is_routers_own(settings, item) for item in found.mappings):
             urls |= {_url("http", domain, own) for domain in found.domains}
-            urls |= {_url("https", domain, settings.https_listen.port) for domain in secured}
     for mapping, _ in found.host_ports(settings):
         urls |= {_url(mapping.scheme, host, mapping.host) for host in (secured if mapping.scheme == "https" else hosts)}
     return sorted(urls)
