@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from paas.deploy import network
 from paas.deploy.container_options import Phase, container_options
 from paas.deploy.ports import container_port, publishes
-from paas.deploy.registry import REGISTRY_KEYS
+from paas.deploy.registry import IMAGE_KEY, REGISTRY_KEYS
 from paas.deploy.services import DEFAULT_SIZE_MB, service_name, service_settings
 from paas.deploy.session import Session
 from paas.engine.containers import (
@@ -54,8 +54,11 @@ def command_words(
     """A command line as the image runs it: split into words for an ENTRYPOINT, else by /bin/sh.
 
     (Aptible's rule; Dokku's images without ENTRYPOINT go through a shell too.) No shell reads the words for an
-    ENTRYPOINT, so what `values` names is put in here: ``$PORT`` and ``${PORT}``, but for single quotes, as in a shell.
+    ENTRYPOINT, so what `values` names is put in here, as Dokku does: ``$PORT`` and ``${PORT}``, but for single quotes, as
+    in a shell. Apps with an image set are Aptible's kind: there such words arrive as they are written.
     """
+    if values and IMAGE_KEY in values:
+        values = None
     if not image.entrypoint:
         return ("/bin/sh", "-c", line)
     found: list[str] = []

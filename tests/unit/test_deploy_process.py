@@ -63,6 +63,13 @@ def test_variables_in_the_words_for_an_entrypoint(line: str, words: tuple[str, .
     assert command_words(line, WITH_ENTRYPOINT, "web", values) == words
 
 
+def test_an_entrypoint_gets_variables_as_dokku_does_or_as_they_are_written() -> None:
+    line = "serve --port $PORT '$PORT'"
+    assert command_words(line, WITH_ENTRYPOINT, "web", {"PORT": "5000"})[2:] == ("5000", "$PORT")
+    aptible = {"PORT": "5000", "APTIBLE_DOCKER_IMAGE": "x"}
+    assert command_words(line, WITH_ENTRYPOINT, "web", aptible)[2:] == ("$PORT", "$PORT")
+
+
 def test_an_entrypoint_can_not_get_an_unclosed_quote() -> None:
     with pytest.raises(UnreadableCommand, match="worker has an unclosed quote: it's"):
         command_words("it's", WITH_ENTRYPOINT, "worker")
