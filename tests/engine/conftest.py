@@ -16,6 +16,7 @@ import docker
 import pytest
 from docker import APIClient
 from support.engine import remove_everything_of, remove_tags_of
+from support.images import BUSYBOX
 
 from paas.console import Console
 from paas.deploy.session import Session
@@ -25,7 +26,6 @@ from paas.engine.images import Images
 from paas.model.caller import Caller
 from paas.settings import Settings
 
-BUSYBOX = Path(shutil.which("busybox") or "/bin/busybox")
 BASE = """\
 FROM scratch
 COPY busybox /bin/busybox

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import BUSYBOX, Build
+from support.images import BUSYBOX
 
 from paas.deploy.phase import PhaseFailed, run_after, run_before
 from paas.deploy.session import Session
@@ -15,6 +15,7 @@ from paas.model.names import AppName
 from paas.model.release import WEB, Manifest, PhaseCommand, Release
 from paas.store.apps import App
 
+Build = Callable[..., str]
 SECRET = "not-for-images"
 ENTRYPOINT = """\
 FROM scratch
