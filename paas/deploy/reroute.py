@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from paas.deploy.routes import Reach, conflicts, reaches, routes
 from paas.deploy.session import Session
 from paas.errors import PaasError
+from paas.store import routing
 
 
 class HostPortTaken(PaasError):
@@ -34,7 +35,7 @@ def rerouted(session: Session) -> Iterator[None]:
             with session.database.transaction():
                 yield
                 _check(session, before, reaches(session))
-                session.apply(routes(session))
+                session.apply(routes(session), routing.version(session.database))
         except BaseException:
             with contextlib.suppress(PaasError, OSError):
                 session.router.apply(routes(session))

@@ -23,6 +23,7 @@ from paas.deploy.retire import drain_seconds, prune_releases, retire_now
 from paas.deploy.routes import LOOPBACK
 from paas.deploy.services import ServiceSettings, service_settings
 from paas.deploy.session import Session
+from paas.deploy.switch import switch
 from paas.engine import options as docker_options
 from paas.engine.client import connect
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT, Containers, ContainerSpec
@@ -241,12 +242,7 @@ class Rollout:
             if process.container_id not in names
         ]
         with session.routing():
-            routes = session.routes(self.app, serving)
-            session.apply(routes)
-            self.commit(serving, retired)
-            # A release's config may also change how the router treats the app.
-            if (committed := session.routes()) != routes:
-                session.apply(committed)
+            switch(session, self.app, serving, lambda: self.commit(serving, retired))
 
     def _undo(self) -> None:
         """Put the router back and remove what was started, as far as the engine lets us now; the rest is done by

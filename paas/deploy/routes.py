@@ -84,21 +84,23 @@ def is_routers_own(settings: Settings, mapping: PortMapping) -> bool:
     return mapping.scheme == "http" and mapping.host in (HTTP_PORT, settings.http_listen.port)
 
 
-def reaches(session: Session) -> list[Reach]:
-    """How every app is to be reached, by id: a few queries, however many apps there are."""
+def reaches(session: Session, only: App | None = None) -> list[Reach]:
+    """How every app, or `only` one, is to be reached, by id: a few queries, however many apps there are."""
     database = session.database
+    mine = f" app_id IN ({GLOBAL}, {only.id})" if only else " TRUE"  # numbers
     domains: dict[int, list[str]] = {}
-    for row in database.rows("SELECT app_id, domain FROM domains ORDER BY rowid"):
+    for row in database.rows(f"SELECT app_id, domain FROM domains WHERE{mine} ORDER BY rowid"):  # noqa: S608
         domains.setdefault(row["app_id"], []).append(row["domain"])
     options: dict[tuple[int, str, str], str] = {}
     marks = ", ".join("?" for _ in NAMESPACES)
-    for row in database.rows(f"SELECT * FROM properties WHERE namespace IN ({marks})", NAMESPACES):  # noqa: S608
+    query = f"SELECT * FROM properties WHERE{mine} AND namespace IN ({marks})"  # noqa: S608
+    for row in database.rows(query, NAMESPACES):
         options[row["app_id"], row["namespace"], row["key"]] = row["value"]
     certificates: dict[int, list[Stored]] = {}
-    for item in session.certificates.all():
+    for item in session.certificates.all(only):
         certificates.setdefault(item.app_id, []).append(item)
     found = []
-    for app in sorted(session.apps.all(), key=lambda app: app.id):
+    for app in sorted(session.apps.all(), key=lambda app: app.id) if only is None else (only,):
         vhosts = (app.id, "domains", "disabled") not in options
         its = tuple(domains.get(app.id, ())) if vhosts else ()
         idle = options.get((app.id, "router", "idle-timeout"))
@@ -171,6 +173,14 @@ def routes(session: Session, changed: App | None = None, processes: list[Process
     return Routes(
         tuple(_route(session.settings, reach, servers.get(reach.app.id, []), lost) for reach in everyone)
     )
+
+
+def route(session: Session, app: App, processes: list[Process] | None = None) -> Route:
+    """One app's part of `routes`, with every port that it asks for; what it costs does not grow with the other apps."""
+    reach = reaches(session, app)[0]
+    found = session.releases.processes(app.id) if processes is None else processes
+    serving = sorted((item for item in found if item.process_type == WEB), key=lambda item: item.number)
+    return _route(session.settings, reach, serving, set())
 
 
 def _route(settings: Settings, reach: Reach, processes: list[Process], lost: set[tuple[int, int]]) -> Route:

@@ -14,6 +14,7 @@ from paas.router import Router, choose
 from paas.router.requests import Traffic
 from paas.router.routes import Routes
 from paas.settings import Settings
+from paas.store import routing
 from paas.store.apps import App, Apps
 from paas.store.certificates import Certificates
 from paas.store.config import Config
@@ -130,9 +131,10 @@ class Session:
         else must tell it something older. Not to be held twice."""
         return held(self.settings.locks_dir / ROUTING_LOCK)
 
-    def apply(self, wanted: Routes) -> None:
-        """Tell the router, inside of `routing()`, and say which ports it could not have."""
-        for port in self.router.apply(wanted).blocked:
+    def apply(self, wanted: Routes, version: int | None = None) -> None:
+        """Tell the router, inside of `routing()`, and say which ports it could not have. `version` is the one of the
+        database that `wanted` was computed from, None for what is not in there yet."""
+        for port in self.router.apply(wanted, version).blocked:
             self.console.warn(
                 f"Host port {port} is held by another program; the router leaves it out until then"
             )
@@ -140,4 +142,6 @@ class Session:
     def reroute(self) -> None:
         """Bring the router in step with the database."""
         with self.routing():
-            self.apply(self.routes())
+            # Read first: what changes meanwhile has another one.
+            version = routing.version(self.database)
+            self.apply(self.routes(), version)

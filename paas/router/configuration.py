@@ -7,6 +7,7 @@ fingerprint and the number of slots in its description, so that anyone can ask w
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from paas.router.routes import Certificate, Routes, Server
@@ -62,6 +63,7 @@ RETRIES = 3
 
 # In the file and when a server is added while it runs.
 SERVER_OPTIONS = ""
+SERVER_LINE = "    server "
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,12 @@ class Identity:
 
 def stock_for(routes: Routes) -> int:
     """How many backends to have ready for these routes."""
-    wanted = routes.highest_slot + SLOT_SPARE
+    return stock(routes.highest_slot)
+
+
+def stock(highest_slot: int) -> int:
+    """The same, by the highest slot in use."""
+    wanted = highest_slot + SLOT_SPARE
     return -(-wanted // SLOT_STEP) * SLOT_STEP
 
 
@@ -125,9 +132,22 @@ def _backend(
     lines = [f"backend {name} from {defaults}\n"]
     if protected is not None:
         lines += [f"{line}\n" for line in protect(protected)]
-    for server in servers.get(name, ()):
-        lines.append(f"    server {server.name} {server.endpoint}{SERVER_OPTIONS}\n")
-    return lines
+    return lines + [_server(server) for server in servers.get(name, ())]
+
+
+def _server(server: Server) -> str:
+    return f"{SERVER_LINE}{server.name} {server.endpoint}{SERVER_OPTIONS}\n"
+
+
+def with_servers(text: str, backend: str, servers: Iterable[Server]) -> str | None:
+    """A rendered file with other servers in one backend, as `render` would have it; None without that backend."""
+    start = text.find(f"\nbackend {backend} from ") + 1
+    if not start:
+        return None
+    end = text.find("\nbackend ", start) + 1 or len(text)
+    kept = [line for line in text[start:end].splitlines(keepends=True) if not line.startswith(SERVER_LINE)]
+    new = [_server(server) for server in sorted(servers, key=lambda server: server.name)]
+    return "".join([text[:start], *kept, *new, text[end:]])
 
 
 def render_map(routes: Routes) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from paas.router.configuration import SERVER_OPTIONS, Identity, certificate_file, certificate_line
 from paas.router.routes import Routes, Server
 from paas.router.rules import CERTIFICATE_LIST, CERTIFICATES, MAP_FILE
 
+MARK = "/mark"  # a key of the map that no domain and no app's option can be; never in the file
 DESCRIPTION = "\ndescription: "
 PROCESS = "\nPid: "
 # Columns of `show servers state`, format 1.
@@ -26,14 +27,15 @@ class Running:
 
 @dataclass(frozen=True)
 class Observed:
-    """What one worker does: its identity, process id, servers by (backend, name), its map, and the names of the
-    certificates that it serves."""
+    """What one worker does: its identity, process id, servers by (backend, name), its map, the names of the
+    certificates that it serves, and the `mark` of what it was brought in step with (paas.router.switch)."""
 
     identity: Identity
     pid: int
     servers: dict[tuple[str, str], Running] = field(default_factory=dict)
     entries: dict[str, str] = field(default_factory=dict)
     certificates: frozenset[str] = frozenset()
+    mark: str = ""
 
 
 def identify(ask: Callable[[str], str]) -> tuple[Identity, int]:
@@ -47,12 +49,15 @@ def observe(ask: Callable[[str], str]) -> Observed:
     known, pid = identify(ask)
     if not known.stock:
         return Observed(known, pid)
+    entries = read_map(ask(f"show map {MAP_FILE}"))
+    mark = entries.pop(MARK, "")
     return Observed(
         known,
         pid,
         read_servers(ask("show servers state")),
-        read_map(ask(f"show map {MAP_FILE}")),
+        entries,
         read_certificates(ask(f"show ssl crt-list {CERTIFICATE_LIST}")),
+        mark,
     )
 
 
@@ -96,24 +101,34 @@ def difference(routes: Routes, observed: Observed) -> list[str]:
     """
     stock = observed.identity.stock
     wanted = {key: server for key, server in routes.servers.items() if slot_of(key[0]) <= stock}
-    unwanted = [key for key, running in observed.servers.items() if running.serving and key not in wanted]
     lead = [*_serve(routes, observed), *_lead(routes, observed), *_withdraw(routes, observed)]
+    return exchange(wanted, observed.servers, lead)
+
+
+def exchange(
+    wanted: Mapping[tuple[str, str], Server],
+    found: Mapping[tuple[str, str], Running],
+    between: Iterable[str] = (),
+) -> list[str]:
+    """The commands from some backends' servers to others, in the order that `difference` says; `between` go before
+    the old servers do."""
+    unwanted = [key for key, running in found.items() if running.serving and key not in wanted]
     if not unwanted:
-        return [*_bring(wanted, observed), *lead]
+        return [*_bring(wanted, found), *between]
     taken = {(server.address, server.port) for server in wanted.values()}
-    stale = {key for key in unwanted if _endpoint(observed.servers[key]) in taken}
+    stale = {key for key in unwanted if _endpoint(found[key]) in taken}
     return [
         *(_state(key, "drain") for key in unwanted if key in stale),
-        *_bring(wanted, observed),
-        *lead,
+        *_bring(wanted, found),
+        *between,
         *(_state(key, "drain") for key in unwanted if key not in stale),
     ]
 
 
-def _bring(wanted: dict[tuple[str, str], Server], observed: Observed) -> list[str]:
+def _bring(wanted: Mapping[tuple[str, str], Server], found: Mapping[tuple[str, str], Running]) -> list[str]:
     moved, new = [], []
     for key, server in wanted.items():
-        running = observed.servers.get(key)
+        running = found.get(key)
         name = "/".join(key)
         if running is None:
             new.append(f"add server {name} {server.endpoint}{SERVER_OPTIONS}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from paas.router.haproxy import Change
 from paas.router.requests import Request, Traffic
-from paas.router.routes import Routes
+from paas.router.routes import Route, Routes
 
 
 class Direct:
@@ -17,9 +17,20 @@ class Direct:
     def __init__(self, missing: str) -> None:
         self.missing: str | None = missing
 
-    def apply(self, routes: Routes) -> Change:
+    def apply(self, routes: Routes, version: int | None = None) -> Change:
         """Do nothing: the engine has published the ports."""
         return Change(running=False)
+
+    def switch(self, route: Route, version: int) -> Change | None:
+        """Do nothing."""
+        return Change(running=False)
+
+    def settle(self, version: int) -> None:
+        """Do nothing."""
+
+    def low(self, highest_slot: int) -> bool:
+        """There is no stock."""
+        return False
 
     def refusal(self, port: int) -> str | None:
         """No app gets a port of the host."""

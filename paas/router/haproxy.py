@@ -6,9 +6,11 @@ says it is, and sends the difference over the runtime API.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import re
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,15 +25,17 @@ from paas.router.configuration import (
     render,
     render_certificates,
     render_map,
+    stock,
     stock_for,
 )
-from paas.router.difference import Observed, difference, observe, slot_of
+from paas.router.difference import Observed, difference, identify, observe, slot_of
 from paas.router.files import replace
 from paas.router.ports import refusal
 from paas.router.requests import Request, Traffic, read_requests, read_traffic
-from paas.router.routes import Routes
+from paas.router.routes import Route, Routes
 from paas.router.rules import CERTIFICATE_LIST, CERTIFICATES, MAP_FILE, PAGES, VERIFIED_FILE, page
 from paas.router.runtime import RouterFailed, RouterNotRunning, Runtime
+from paas.router.switch import exchange_servers, mark, marked, set_mark
 from paas.router.workers import Workers
 from paas.settings import Listen, Settings
 from paas.store.locks import held
@@ -71,6 +75,8 @@ class HAProxy:
         self._settings = settings
         self._machine = binary.machine(settings)
         self._workers = Workers(settings)
+        # In the place of a version, for what is not in the database yet: nobody else's.
+        self._unsettled = f"unsettled-{secrets.token_hex(8)}"
 
     def command(self, *, notify: bool = False) -> list[str]:
         """The argument list that runs HAProxy in the foreground, see `binary.command`."""
@@ -94,28 +100,69 @@ class HAProxy:
         with held(self._settings.locks_dir / LOCK):
             return self._write(routes.without(self._blocked(routes)))
 
-    def apply(self, routes: Routes) -> Change:
+    def apply(self, routes: Routes, version: int | None = None) -> Change:
         """Make the files and the running HAProxy what `routes` says. Does nothing when they are.
 
-        Servers that are no longer wanted take no new requests afterwards; `finish_drains` deletes them.
+        Servers that are no longer wanted take no new requests afterwards; `finish_drains` deletes them. `version` is
+        the database's for these routes; with it, `switch` can rely on all this later.
         """
         with held(self._settings.locks_dir / LOCK):
             blocked = self._blocked(routes)
             routes = routes.without(blocked)
             self._write(routes)
             try:
-                return dataclasses.replace(self._bring_in_step(routes), blocked=blocked)
+                return dataclasses.replace(self._bring_in_step(routes, version), blocked=blocked)
             except RouterNotRunning:
                 return Change(running=False, blocked=blocked)
 
-    def reload(self, routes: Routes) -> Change:
+    def switch(self, route: Route, version: int) -> Change | None:
+        """Give one app other servers. None, with nothing changed, unless this HAProxy is in step with `version` of the
+        database in all else; then `apply` has to do it.
+
+        What it costs does not grow with the number of apps. Once the new version is there: `settle`.
+        """
+        with held(self._settings.locks_dir / LOCK):
+            try:
+                with self._workers.current() as runtime:
+                    if marked(runtime) != self._mark(version):
+                        return None
+                    commands = exchange_servers(runtime, self._settings.router_dir, route)
+                    if commands is None:
+                        return None
+                    set_mark(runtime, self._mark(self._unsettled))
+            except (RouterNotRunning, FileNotFoundError):
+                return None
+            return Change(commands=commands)
+
+    def settle(self, version: int) -> None:
+        """What this `switch`, or `apply` without a version, did last is the database's `version` now. Does nothing
+        where somebody else has changed HAProxy or its files since."""
+        with (
+            held(self._settings.locks_dir / LOCK),
+            contextlib.suppress(RouterNotRunning, FileNotFoundError),
+            self._workers.current() as runtime,
+        ):
+            if marked(runtime) == self._mark(self._unsettled):
+                set_mark(runtime, self._mark(version))
+
+    def low(self, highest_slot: int) -> bool:
+        """Whether few backends are left beyond the highest slot in use, so that a quiet moment is a good one for
+        `reload`."""
+        try:
+            with self._workers.current() as runtime:
+                found, _ = identify(runtime.ask)
+        except RouterNotRunning:
+            return False
+        return bool(found.stock) and found.stock < stock(highest_slot)
+
+    def reload(self, routes: Routes, version: int | None = None) -> Change:
         """Load the file in a new worker without closing anybody's connection, then bring all in step."""
         with held(self._settings.locks_dir / LOCK):
             blocked = self._blocked(routes)
             routes = routes.without(blocked)
             self._write(routes)
             self._workers.reload(self._identity(routes))
-            return dataclasses.replace(self._bring_in_step(routes), blocked=blocked)
+            return dataclasses.replace(self._bring_in_step(routes, version), blocked=blocked)
 
     def refusal(self, port: int) -> str | None:
         """Why the router could not listen on a port of the host, None when it could or does."""
@@ -213,6 +260,10 @@ class HAProxy:
         names = (row.partition(",")[0] for row in rows)
         return {int(match[1]) for name in names if (match := PORT_FRONTEND.fullmatch(name))}
 
+    def _mark(self, version: int | str) -> str:
+        # The shape without anybody's ports: that of this program and its settings.
+        return mark(self._settings.router_dir, identity(self._settings, 0, self._machine).shape, version)
+
     def _identity(self, routes: Routes) -> Identity:
         return identity(self._settings, stock_for(routes), self._machine, routes)
 
@@ -240,16 +291,17 @@ class HAProxy:
                 path.unlink(missing_ok=True)
         return changed or bool(missing)
 
-    def _bring_in_step(self, routes: Routes) -> Change:
+    def _bring_in_step(self, routes: Routes, version: int | None) -> Change:
         wanted = self._identity(routes)
+        new = self._mark(self._unsettled if version is None else version)
         with self._workers.current() as runtime:
             observed = observe(runtime.ask)
             reload = not _fits(observed.identity, wanted, routes)
-            commands = () if reload else _send(runtime, routes, observed)
+            commands = () if reload else _send(runtime, routes, observed, new)
         if reload:
             self._workers.reload(wanted)
             with self._workers.current() as runtime:
-                commands = _send(runtime, routes, observe(runtime.ask))
+                commands = _send(runtime, routes, observe(runtime.ask), new)
         return Change(
             reloaded=reload,
             commands=commands,
@@ -261,10 +313,16 @@ def _fits(found: Identity, wanted: Identity, routes: Routes) -> bool:
     return found.shape == wanted.shape and found.stock >= routes.highest_slot
 
 
-def _send(runtime: Runtime, routes: Routes, observed: Observed) -> tuple[str, ...]:
-    commands = tuple(difference(routes, observed)) if observed.identity.stock else ()
+def _send(runtime: Runtime, routes: Routes, observed: Observed, new_mark: str) -> tuple[str, ...]:
+    if not observed.identity.stock:
+        return ()
+    commands = tuple(difference(routes, observed))
+    if commands:
+        set_mark(runtime, "")
     for command in commands:
         runtime.tell(command)
+    if commands or observed.mark != new_mark:
+        set_mark(runtime, new_mark)
     return commands
 
 

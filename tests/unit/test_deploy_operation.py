@@ -51,7 +51,7 @@ class FakeRouter:
     def __init__(self) -> None:
         self.applied = 0
 
-    def apply(self, routes: object) -> Change:
+    def apply(self, routes: object, version: int | None = None) -> Change:
         self.applied += 1
         return Change()
 

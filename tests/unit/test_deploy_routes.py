@@ -16,13 +16,15 @@ from paas.deploy.rollout import Rollout
 from paas.deploy.routes import conflicts, reaches, routes
 from paas.deploy.services import service_settings
 from paas.deploy.session import Session
+from paas.deploy.switch import switch
 from paas.deploy.urls import urls
 from paas.model.domain import Domain, InvalidDomain
 from paas.model.names import AppName, ProcessType
 from paas.model.port import PortMapping, PortReused
 from paas.model.release import WEB, Manifest, Process, Release
 from paas.router import Change, RouterFailed, Routes
-from paas.router.routes import Port, Server
+from paas.router.routes import Port, Route, Server
+from paas.store import routing
 from paas.store.apps import App
 
 
@@ -37,12 +39,26 @@ class Router:
         self.broken = False
         self.held: dict[int, str] = {}
         self.blocked: tuple[int, ...] = ()
+        self.version: int | None = None
+        self.switched: list[Route] = []
 
-    def apply(self, wanted: Routes) -> Change:
+    def apply(self, wanted: Routes, version: int | None = None) -> Change:
         if self.broken:
             raise RouterFailed(command="reload", reason="no")
         self.told.append(wanted)
+        self.version = version
         return Change(blocked=self.blocked)
+
+    def switch(self, route: Route, version: int) -> Change | None:
+        if version != self.version:
+            return None
+        self.switched.append(route)
+        self.version = None
+        return Change()
+
+    def settle(self, version: int) -> None:
+        assert self.version is None
+        self.version = version
 
     def refusal(self, port: int) -> str | None:
         return self.held.get(port)
@@ -119,7 +135,9 @@ def test_of_a_process_on_loopback_only_the_published_port_is_known(
     assert [server.port for server in first.servers] == [49153] and second.servers == ()
 
 
-def test_the_routers_own_port_is_80_whatever_it_listens_on(session: Session, create: Callable[..., App]) -> None:
+def test_the_routers_own_port_is_80_whatever_it_listens_on(
+    session: Session, create: Callable[..., App]
+) -> None:
     app = create("a", ("127.0.0.2", 5000))
     own = session.settings.http_listen.port
     for host in (80, own):
@@ -227,6 +245,58 @@ def test_nobody_tells_the_router_anything_between_a_switch_and_its_commit(
     assert ends == [["127.0.0.9"], ["127.0.0.9"]]
 
 
+def test_a_switch_looks_at_nothing_else_while_nothing_else_changes(
+    session: Session, create: Callable[..., App], router: Router
+) -> None:
+    app, other = create("a", ("127.0.0.2", 5000)), create("b", ("127.0.0.3", 5000))
+    session.reroute()
+
+    def change(number: int, commit: Callable[[], None] = lambda: None) -> tuple[int, int]:
+        """How often the router was told of all apps, and of one."""
+        before = len(router.told), len(router.switched)
+        new = [_process(app, item, "127.0.0.9", 5000) for item in range(number, number + 2)]
+        with session.routing():
+            switch(session, app, new, lambda: (session.releases.set_processes(app, new, []), commit())[0])
+        assert router.version == routing.version(session.database)
+        return len(router.told) - before[0], len(router.switched) - before[1]
+
+    assert change(2) == (0, 1)
+    assert change(3) == (0, 1)
+    assert router.switched[-1] == routes(session).routes[0]
+    session.properties.set(app.id, "git", "key", "written by every deploy")
+    assert change(4) == (0, 1)
+    session.properties.set(other.id, "router", "idle-timeout", "30")
+    assert change(5) == (1, 0)
+    assert change(6) == (0, 1)
+    assert change(7, lambda: session.properties.set(app.id, "router", "idle-timeout", "30")) == (1, 1)
+    session.releases.move_process(session.releases.processes(other.id)[0].container_id, "127.0.0.7", 5000)
+    assert change(8) == (1, 0)
+    assert change(9) == (0, 1)
+    with pytest.raises(ZeroDivisionError):
+        change(10, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+    assert router.version is None
+    session.reroute()
+    assert change(11) == (0, 1)
+
+
+def test_what_changes_during_a_switch_is_not_overlooked(
+    session: Session, create: Callable[..., App], router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, other = create("a"), create("b")
+    session.reroute()
+    monkeypatch.setattr(router, "settle", None)
+
+    def meanwhile(route: Route, version: int) -> Change:
+        session.properties.set(other.id, "router", "idle-timeout", "30")
+        return Change()
+
+    monkeypatch.setattr(router, "switch", meanwhile)
+    with session.routing():
+        switch(session, app, [], lambda: None)
+    assert router.told[-1].routes[1].idle_seconds == 30
+    assert router.version == routing.version(session.database)
+
+
 def test_domains_belong_to_one_app(session: Session, create: Callable[..., App]) -> None:
     first, second = create("first"), create("second")
     one, two = Domain("one.example"), Domain("two.example")
@@ -243,7 +313,9 @@ def test_domains_belong_to_one_app(session: Session, create: Callable[..., App])
     assert domains.reset(session, first) == [] and session.apps.domains(first) == ["first.localhost"]
 
 
-def test_a_default_domain_that_another_app_took_is_named(session: Session, create: Callable[..., App]) -> None:
+def test_a_default_domain_that_another_app_took_is_named(
+    session: Session, create: Callable[..., App]
+) -> None:
     first, second = create("first"), create("second")
     domains.clear(session, first)
     domains.add(session, second, [Domain("first.localhost")])
@@ -320,7 +392,10 @@ def test_requests_go_to_a_mapped_port_where_the_process_listens_already(
         port = listener.getsockname()[1]
         app = create("a", ("127.0.0.2", 5000), ("127.0.0.3", 5000))
         ports.replace(session, app, mappings(f"http:80:{port}"))
-    assert [server.endpoint for server in router.told[-1].routes[0].servers] == [f"127.0.0.2:{port}", "127.0.0.3:5000"]
+    assert [server.endpoint for server in router.told[-1].routes[0].servers] == [
+        f"127.0.0.2:{port}",
+        "127.0.0.3:5000",
+    ]
     assert session.console.err.getvalue() == (  # type: ignore[attr-defined]
         f" !     web.2 does not listen on port {port}: it is used from the next deploy or ps:restart a on\n"
     )

@@ -1,11 +1,12 @@
 """The configuration as a pure function of what should be."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from paas.router.configuration import Identity, identity, render, render_map, stock_for
-from paas.router.routes import Listener, Port, Route, Routes, Server
+from paas.router.configuration import Identity, identity, render, render_map, stock_for, with_servers
+from paas.router.routes import Listener, Port, Route, Routes, Server, User
 from paas.router.rules import Machine, page
 from paas.settings import Settings
 
@@ -29,6 +30,26 @@ def test_current_servers_are_ordinary_lines_of_their_slot() -> None:
         "    server r1-web.2 [fd00::2]:5000\n"
         "backend slot3 from slots\n"
     )
+
+
+def test_other_servers_of_one_backend_are_what_the_whole_file_would_say() -> None:
+    port = Port(9000, "http", ("api.example.org",), (ONE,))
+    user = User("me", f"$2b$05${'x' * 53}")
+    for blog, api in (((), (ONE,)), ((ONE,), (TWO, ONE)), ((TWO,), ())):
+        routes = Routes(
+            (
+                replace(ROUTES.routes[0], servers=blog, users=(user,)),
+                replace(ROUTES.routes[1], servers=api, ports=(replace(port, servers=blog),)),
+            )
+        )
+        text: str | None = render(SETTINGS, routes, 2)
+        for backend, servers in (("slot2", (TWO, ONE)), ("slot1", ()), ("slot1.9000", (ONE,))):
+            text = with_servers(text or "", backend, servers)
+        blogs = replace(routes.routes[0], servers=ROUTES.routes[0].servers)
+        apis = replace(routes.routes[1], servers=(), ports=(port,))
+        assert text == render(SETTINGS, Routes((blogs, apis)), 2)
+        assert with_servers(text or "", "slot3", (ONE,)) is None
+        assert with_servers(text or "", "slot", (ONE,)) is None
 
 
 def test_the_order_of_routes_does_not_matter() -> None:
@@ -166,7 +187,10 @@ def test_a_port_is_shared_by_domain_only() -> None:
     def route(slot: int, mode: str, *domains: str) -> Route:
         return Route(f"app{slot}", slot, slot, (), (), ports=(Port(9000, mode, domains),))  # type: ignore[arg-type]
 
-    assert len(Routes((route(1, "http", "a.org"), route(2, "http", "b.org"), route(3, "http", "*"))).listeners) == 3
+    assert (
+        len(Routes((route(1, "http", "a.org"), route(2, "http", "b.org"), route(3, "http", "*"))).listeners)
+        == 3
+    )
     for one, two in (
         (route(1, "tcp"), route(2, "tcp")),
         (route(1, "tcp"), route(2, "http", "a.org")),
