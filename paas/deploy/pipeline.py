@@ -15,7 +15,7 @@ from paas.deploy.app_json_env import with_env
 from paas.deploy.build import build_source
 from paas.deploy.deploy_lock import refuse_locked
 from paas.deploy.deploy_source import forget_told
-from paas.deploy.endpoint import store_options
+from paas.deploy.endpoint import own_page, store_options
 from paas.deploy.hooks import lifecycle
 from paas.deploy.manifest import PROCFILE
 from paas.deploy.manifest_files import read_manifest
@@ -273,11 +273,12 @@ def release(
         def commit(serving: list[Process], retired: list[Retirement]) -> None:
             with session.database.transaction():
                 session.releases.commit(app, record, serving, formation, plan.config, retired)
-                store_options(session, app, plan.config)
+                store_options(session, app, plan.config, page)
                 if before:
                     note(session, app, None)
                 also()
 
+        page = own_page(session, app, plan.config)
         with sized(session, app, new, new_services.memory_mb):
             Rollout(session, app, record, plan.image, formation, running.id, commit).run()
     except BaseException:

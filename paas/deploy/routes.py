@@ -45,6 +45,7 @@ class Reach:
     certificates: tuple[Certificate, ...] = ()
     redirect: bool = True
     hsts: bool = True
+    page: str | None = None
 
     def secured(self, domain: str) -> bool:
         """Whether there is a certificate for the domain."""
@@ -114,6 +115,7 @@ def reaches(session: Session, only: App | None = None) -> list[Reach]:
                 force_ssl=(app.id, "router", "force-ssl") in options,
                 listeners=static_servers(options.get((app.id, "network", "static-web-listener"), "")),
                 certificates=_certificates(session, certificates.get(app.id, ()), its),
+                page=options.get((app.id, "router", "page")),
                 redirect=_either(options, app.id, "redirect"),
                 hsts=_either(options, app.id, "hsts"),
             )
@@ -205,6 +207,7 @@ def _route(settings: Settings, reach: Reach, processes: list[Process], lost: set
         force_ssl=reach.force_ssl,
         certificates=reach.certificates,
         redirect=reach.redirect,
+        page=reach.page,
         hsts=reach.hsts,
         ports=ports,
     )
