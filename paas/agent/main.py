@@ -1,5 +1,5 @@
 """The agent's loop: it waits for Docker's events and for commands' messages, and for the next container to be retired
-or task to be started.
+or task to be started, and for a quiet moment where the router wants one.
 
 At its start, and whenever the engine comes back, it undoes what killed operations left, starts what should run, and
 brings the router in step.
@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from paas.agent.reconcile import moved, reconcile
+from paas.agent.restock import Restock
 from paas.agent.revive import Revivals
 from paas.agent.schedule import STARTED_AT_ONCE, Schedule
 from paas.agent.sweep import Sweeper
@@ -62,6 +63,7 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
     retiring: dict[int, Future[None]] = {}
     revivals = Revivals()
     sweeper = Sweeper()
+    restock = Restock()
     schedule, starting = Schedule(), ThreadPoolExecutor(STARTED_AT_ONCE)
     while True:
         waiting = {item.app_id for item in session.releases.retirements()}
@@ -70,9 +72,12 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
                 retiring[app_id] = pool.submit(_retire_app, settings, app_id)
         with _reported():
             schedule.update(session)
+        with _reported():
+            restock.look(session)
         with contextlib.suppress(queue.Empty):
             often = RETRY_SECONDS if waiting else IDLE_SECONDS
-            waits = [revivals.next_due(), schedule.next_due(), sweeper.next_due(), often]
+            jobs = (revivals, schedule, sweeper, restock)
+            waits = [often, *(job.next_due() for job in jobs)]
             kind, subject = inbox.get(timeout=min(item for item in waits if item is not None))
             with _reported():
                 if kind == RECONCILE:
@@ -89,6 +94,8 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
             sweeper.sweep_due(session)
         with _reported():
             schedule.start_due(session, starting)
+        with _reported():
+            restock.reload_due(session)
 
 
 def _retire_app(settings: Settings, app_id: int) -> None:

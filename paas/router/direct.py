@@ -28,6 +28,10 @@ class Direct:
     def settle(self, version: int) -> None:
         """Do nothing."""
 
+    def reload(self, routes: Routes, version: int | None = None) -> Change:
+        """Do nothing."""
+        return Change(running=False)
+
     def low(self, highest_slot: int) -> bool:
         """There is no stock."""
         return False

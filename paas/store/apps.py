@@ -57,6 +57,11 @@ class Apps:
         row = self.database.row("SELECT * FROM apps WHERE id = ?", (app_id,))
         return _app(row) if row else None
 
+    def highest_slot(self) -> int:
+        """The highest of the router's backends in use, 0 for none."""
+        row = self.database.row("SELECT max(slot) FROM apps")
+        return (row[0] or 0) if row else 0
+
     def environments(self) -> dict[str, list[str]]:
         """Aptible's environments, each with its apps' names, sorted; apps without one are in ``default``."""
         found: dict[str, list[str]] = {}

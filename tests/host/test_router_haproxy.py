@@ -12,7 +12,6 @@ import pytest
 from test_router_support import (
     Proxy,
     Start,
-    Stream,
     proxies,
     request,
     route,
@@ -20,8 +19,6 @@ from test_router_support import (
 )
 
 from paas.router import Routes
-
-APPS = 500
 
 proxy = pytest.fixture(proxies, name="proxy")
 upstream = pytest.fixture(upstreams, name="upstream")
@@ -96,31 +93,6 @@ def test_forwarded_headers_are_ours_alone(proxy: Proxy, upstream: Start) -> None
     assert got["x-forwarded-for"] == "127.0.0.1"
     assert got["x-forwarded-proto"] == "http" and got["x-forwarded-port"] == str(proxy.port)
     assert abs(int(got["x-request-start"].removeprefix("t=")) / 1000 - time.time()) < 60
-
-
-def test_one_switch_among_many_apps(proxy: Proxy, upstream: Start) -> None:
-    """Print what one app's switch costs with 500 routed, and that only that app is touched."""
-    quiet, old, new = upstream("quiet"), upstream("old"), upstream("new")
-    others = [route(slot, f"app{slot}.localhost", quiet) for slot in range(2, APPS + 1)]
-    proxy.apply(route(1, "app1.localhost", old), *others)
-    stream = Stream(proxy, "app500.localhost")
-    seconds = []
-    for turn in range(20):
-        target = (new, old)[turn % 2]
-        routes = Routes((route(1, "app1.localhost", target), *others))
-        started = time.perf_counter()
-        change = proxy.router.apply(routes)
-        seconds.append(time.perf_counter() - started)
-        assert len(change.commands) <= 3 and all("slot1/" in command for command in change.commands)
-    seconds.sort()
-    with proxy.observing() as observed:
-        memory = Path(f"/proc/{observed.pid}/status").read_text().partition("VmRSS:")[2].split()[0]
-    print(
-        f"\napply with {APPS} apps: median {seconds[10] * 1e3:.1f} ms, worst {seconds[-1] * 1e3:.1f} ms; "
-        f"HAProxy's worker {int(memory) / 1024:.0f} MB"
-    )
-    assert stream.echoes(b"never touched")
-    stream.close()
 
 
 def test_a_root_with_a_long_path(tmp_path: Path, upstream: Start) -> None:
