@@ -79,9 +79,16 @@ def replace(session: Session, app: App, mappings: Iterable[PortMapping]) -> None
     for item in wanted:
         if item.scheme == "udp" and item not in before:
             session.console.warn(
-                f"{item} is stored, but the router does not forward UDP."
-                f" Publish it with docker-options:add {app.name} deploy -p {item.host}:{item.container}/udp"
+                f"{item}: the engine publishes it for web.1 from the next deploy or ps:restart {app.name} on. The router"
+                " forwards no UDP, so web's old processes stop before new ones start from then on"
             )
+
+
+def udp_options(session: Session, app: App) -> tuple[str, ...]:
+    """What publishes the app's udp mappings. One container can have a port of the host, and only after another one has
+    let go of it."""
+    found = (item for item in stored(session, app) if item.scheme == "udp")
+    return tuple(word for item in found for word in ("--publish", f"{item.host}:{item.container}/udp"))
 
 
 def ensure_port(session: Session, app: App) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from paas.deploy import network
 from paas.deploy.container_options import Phase, container_options
-from paas.deploy.ports import container_port, publishes
+from paas.deploy.ports import container_port, publishes, udp_options
 from paas.deploy.registry import IMAGE_KEY, REGISTRY_KEYS
 from paas.deploy.services import DEFAULT_SIZE_MB, service_name, service_settings
 from paas.deploy.session import Session
@@ -146,6 +146,8 @@ def process_spec(
         if publishes(session, app):
             publish = port
         bind = network.bind_options(session, app, port)
+        if number == 1:
+            bind += udp_options(session, app)
     return ContainerSpec(
         name=f"{app.name}.{name}.{release.label}-{secrets.token_hex(3)}",
         image=release.image_tag,

@@ -17,7 +17,7 @@ from typing import Any
 from paas import interrupts
 from paas.deploy import health
 from paas.deploy.network import attach_deployed
-from paas.deploy.ports import container_port, ensure_port
+from paas.deploy.ports import container_port, ensure_port, udp_options
 from paas.deploy.process import ensure_network, process_spec
 from paas.deploy.retire import drain_seconds, prune_releases, retire_now
 from paas.deploy.routes import LOOPBACK
@@ -101,7 +101,10 @@ class Rollout:
         return sorted(wanted, key=lambda item: (item[0] != WEB, item))
 
     def _overlaps(self, kind: ProcessType) -> bool:
-        """Whether new processes of a type start before the old ones stop: web's, and those set to."""
+        """Whether new processes of a type start before the old ones stop: web's, and those set to. Not where they need
+        a port of the host for themselves."""
+        if kind == WEB and udp_options(self.session, self.app):
+            return False
         return service_settings(self.session, self.app.id, kind).zero_downtime
 
     def _pause(self, processes: list[Process]) -> None:
