@@ -30,6 +30,8 @@ MODULES = (
     "builder",
     "builds",
     "certs",
+    "certs_auto",
+    "certs_report",
     "checks",
     "config",
     "config_transfer",

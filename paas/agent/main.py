@@ -1,5 +1,5 @@
-"""The agent's loop: it waits for Docker's events and for commands' messages, and for the next container to be retired
-or task to be started, and for a quiet moment where the router wants one.
+"""The agent's loop: it waits for Docker's events and for commands' messages, and for the next container to be retired,
+task to be started or certificate to be renewed, and for a quiet moment where the router wants one.
 
 At its start, and whenever the engine comes back, it undoes what killed operations left, starts what should run, and
 brings the router in step.
@@ -18,11 +18,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from paas.agent.reconcile import moved, reconcile
+from paas.agent.renewals import RUNS_AT_ONCE, Renewals
 from paas.agent.restock import Restock
 from paas.agent.revive import Revivals
 from paas.agent.schedule import STARTED_AT_ONCE, Schedule
 from paas.agent.sweep import Sweeper
 from paas.console import Console
+from paas.deploy.agent_mail import CERTIFICATES
 from paas.deploy.retire import prune_releases, retire
 from paas.deploy.run_containers import LABEL_RUN
 from paas.deploy.session import Session
@@ -37,7 +39,6 @@ DRAIN_POLL_SECONDS = 0.2
 RETIRING_APPS_AT_ONCE = 4
 IDLE_SECONDS = 3600.0
 
-RETIRE = "retire"
 RECONCILE = "reconcile"
 SWEEP = "sweep"
 STARTED = "start"
@@ -65,6 +66,7 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
     sweeper = Sweeper()
     restock = Restock()
     schedule, starting = Schedule(), ThreadPoolExecutor(STARTED_AT_ONCE)
+    renewals, renewing = Renewals(), ThreadPoolExecutor(RUNS_AT_ONCE)
     while True:
         waiting = {item.app_id for item in session.releases.retirements()}
         for app_id in waiting:
@@ -76,7 +78,7 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
             restock.look(session)
         with contextlib.suppress(queue.Empty):
             often = RETRY_SECONDS if waiting else IDLE_SECONDS
-            jobs = (revivals, schedule, sweeper, restock)
+            jobs = (revivals, schedule, sweeper, restock, renewals)
             waits = [often, *(job.next_due() for job in jobs)]
             kind, subject = inbox.get(timeout=min(item for item in waits if item is not None))
             with _reported():
@@ -88,6 +90,8 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
                     revivals.ended(session, subject)
                 elif kind == SWEEP:
                     sweeper.look_now()
+                elif kind == CERTIFICATES:
+                    renewals.look_now()
         with _reported():
             revivals.start_due(session)
         with _reported():
@@ -96,6 +100,8 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
             schedule.start_due(session, starting)
         with _reported():
             restock.reload_due(session)
+        with _reported():
+            renewals.start_due(session, renewing, lambda: inbox.put((CERTIFICATES, "")))
 
 
 def _retire_app(settings: Settings, app_id: int) -> None:

@@ -6,7 +6,6 @@ matters to the other. What was due while the agent was down is not made up for.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
@@ -17,14 +16,13 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from paas.agent.command import command
 from paas.deploy import cron
 from paas.deploy.session import Session
-from paas.gateway import stub
 from paas.model.cron import CronTask, late, next_due
 from paas.settings import Settings
 
 STARTED_AT_ONCE = 4
-REPLY_BYTES = 4096
 # A clock that was set, or a machine that slept, tells nobody: then the plan is looked at again after so long.
 LOOK_SECONDS = 60.0
 LOCALTIME = Path("/etc/localtime")
@@ -105,23 +103,6 @@ class Schedule:
 
 def start(settings: Settings, app: str, task_id: str) -> None:
     """Have the dispatcher run a task; what it refuses stands in the service's log."""
-    words = [b"cron:run", app.encode(), task_id.encode(), b"--detach"]
-    request = stub.encode("host", b"", os.fsencode(settings.root), {b"PAAS_CALLER": b"cron"}, words)
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    said = reply = b""
-    try:
-        with (
-            os.fdopen(reader, "rb") as errors,
-            os.fdopen(writer, "wb") as theirs,
-            Path(os.devnull).open("r+b", buffering=0) as nothing,
-            contextlib.closing(stub.connect(os.fsencode(settings.root))) as connection,
-        ):
-            stub.send(connection, request, [nothing.fileno(), nothing.fileno(), theirs.fileno()])
-            theirs.close()
-            said = errors.read()
-            reply = connection.recv(REPLY_BYTES)
-    except OSError as error:
-        said = str(error).encode()
-    if reply[:1] != b"\0":
-        text = " ".join((said + reply[1:]).decode("utf-8", "replace").split())
+    text = command(settings, "cron", "cron:run", app, task_id, "--detach")
+    if text is not None:
         print(f"agent: the task {task_id} of {app} was not started: {text}", file=sys.stderr, flush=True)

@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import AppArgument, FormatOption, Group, ReportWords, recorded, session, the_app
-from paas.commands.properties import add_set_command
-from paas.commands.report import Flags, report
+from paas.commands.base import AppArgument, Group, recorded, session, the_app
 from paas.deploy.certificates import MAX_ARCHIVE_BYTES, NoArchive, from_archive, from_files
 from paas.deploy.reroute import rerouted
 from paas.errors import PaasError
@@ -125,14 +123,6 @@ def _asked() -> dict[str, str]:
     return answers | {"C": answers["C"].upper()}
 
 
-def _set(scope: int, key: str, value: str) -> None:
-    with rerouted(session()):
-        session().properties.set(scope, "certs", key, value)
-
-
-add_set_command(group, "certs", store=_set)
-
-
 @group.command("remove")
 def remove(app: AppArgument = "") -> None:
     """Forget an app's certificate and key."""
@@ -154,25 +144,3 @@ def show(app: AppArgument = "", part: PartArgument = "") -> None:
     if certificate is None:
         raise NothingToShow(app=found.name)
     session().console.print((certificate.chain if part == "crt" else certificate.key).rstrip("\n"))
-
-
-@group.command("report", options_pass=True)
-def certs_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
-    """Show what certificates apps have."""
-    report("ssl", words, _flags, False, show_format)
-
-
-def _flags(app: App) -> Flags:
-    found = session().certificates.find(app)
-    verified = "self signed" if found and found.self_signed else "verified by a certificate authority"
-    return {
-        # Dokku's folder of the two files; here they are in the database.
-        "--ssl-dir": "",
-        "--ssl-enabled": str(found is not None).lower(),
-        "--ssl-expires-at": moment(found.expires_at) if found else "",
-        "--ssl-hostnames": " ".join(found.names) if found else "",
-        "--ssl-issuer": found.issuer if found else "",
-        "--ssl-starts-at": moment(found.starts_at) if found else "",
-        "--ssl-subject": found.subject if found else "",
-        "--ssl-verified": verified if found else "",
-    }

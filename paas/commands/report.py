@@ -94,10 +94,19 @@ def _print(kind: str, name: str, flags: Flags) -> None:
     # A process's status flag does not widen the others: as many as there are, the rest stays where it was.
     width = max([MINIMUM_WIDTH, *(len(flag) for flag in flags if not flag.startswith("--status-"))])
     for flag, value in flags.items():
-        label = flag.removeprefix("--").replace("-", " ").replace(".", " ")
+        label = _label(flag)
         if kind not in LOWER_CASE:
             label = label[:1].upper() + label[1:]
         console.print(f"{INDENT}{label + ':':<{width}}{value}")
+
+
+def _label(flag: str) -> str:
+    words = flag.removeprefix("--")
+    # What the status of a domain is under keeps its dots and dashes.
+    status, _, domain = words.partition("-")
+    if status == "status" and "." in domain and not domain.rpartition(".")[2].isdigit():
+        return f"{status} {domain}"
+    return words.replace("-", " ").replace(".", " ")
 
 
 def _json(kind: str, flags: Flags, legacy: bool) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import requests
     from acme.client import ClientV2
     from acme.messages import Directory, OrderResource, RegistrationResource
-    from josepy import JWKEC
+    from josepy.jwk import JWKEC
 
 REQUEST_SECONDS = 20
 DECIDING_SECONDS = 90  # for the verification, and again for the certificate
@@ -53,7 +53,7 @@ def new_key() -> str:
 
 def thumbprint(key: str) -> str:
     """What the router answers with for the account of a private key (PEM)."""
-    from josepy import b64encode
+    from josepy.b64 import b64encode
 
     return b64encode(_jwk(key).thumbprint()).decode()
 
@@ -125,9 +125,9 @@ class Authority:
 
 def _jwk(key: str) -> JWKEC:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    from josepy import JWKEC
+    from josepy.jwk import JWKEC
 
-    return JWKEC(key=load_pem_private_key(key.encode(), None))  # type: ignore[arg-type]
+    return JWKEC(key=load_pem_private_key(key.encode(), None))
 
 
 def _deadline() -> datetime.datetime:
@@ -135,8 +135,8 @@ def _deadline() -> datetime.datetime:
 
 
 def _network(key: str, ca: str) -> Any:
-    import josepy
     from acme import client, messages
+    from josepy.jwa import ES256
 
     class Network(client.ClientNetwork):
         """Knows how long a busy authority wants to be left alone, and tries stale nonces again."""
@@ -159,7 +159,7 @@ def _network(key: str, ca: str) -> Any:
                         raise
             raise AssertionError
 
-    net = Network(_jwk(key), alg=josepy.ES256, user_agent=f"paas/{__version__}", timeout=REQUEST_SECONDS)
+    net = Network(_jwk(key), alg=ES256, user_agent=f"paas/{__version__}", timeout=REQUEST_SECONDS)
     if ca:
         net.verify_ssl = ca  # type: ignore[assignment]  # what requests takes there
     return net
@@ -218,12 +218,11 @@ def _verdict(error: Any) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The words of the innermost error: the outer ones repeat them with addresses of objects."""
+    """The words of the innermost error: the outer ones repeat them, with addresses of objects."""
     inner: Any = error
     while True:
-        inside = getattr(inner, "reason", None) or (inner.args[0] if inner.args else None)
+        inside = inner.__cause__ or getattr(inner, "reason", None) or (inner.args[0] if inner.args else None)
         if not isinstance(inside, BaseException):
             break
         inner = inside
-    text = getattr(inner, "verify_message", "") or getattr(inner, "strerror", None) or str(inner)
-    return text.rpartition(": ")[2] if " object at 0x" in text else text
+    return str(getattr(inner, "verify_message", "") or getattr(inner, "strerror", "") or inner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from paas.deploy import release as releases
 from paas.deploy import source
+from paas.deploy.agent_mail import CERTIFICATES, tell_agent
 from paas.deploy.hooks import lifecycle
 from paas.deploy.operation import RunningOperation, announce, operation
 from paas.deploy.pipeline import Change, deploy, release
@@ -36,6 +37,7 @@ def clone(session: Session, app: App, name: AppName, skip_deploy: bool) -> None:
             copy = copy_settings(session.database, original, name)
             move_in()
         record = session.releases.find(original.id, original.current_release)
+    tell_agent(session.settings, CERTIFICATES)
     if skip_deploy or record is None:
         return
     with operation(session, copy, "apps:clone", words) as running:

@@ -60,6 +60,34 @@ def operation(session: Session, app: App, kind: str, words: str = "") -> Iterato
             prune_after(session, app.id)
 
 
+@contextlib.contextmanager
+def logged(session: Session, app: App, kind: str, words: str = "") -> Iterator[Operation]:
+    """Record and log what happens in the block, without the app's lock: beside deploys. `words` must not hold secrets."""
+    operations = session.operations
+    record = operations.start(app, kind, words, session.caller)
+    with operations.log_path(record.id).open("ab") as log:
+        session.console.log = log
+        try:
+            operations.run(record.id)
+            yield record
+        except Cancelled as cancelled:
+            _log(session, f"{WARNING}Cancelled: {cancelled.reason}")
+            operations.finish(record.id, "cancelled", cancelled.reason)
+            raise
+        except PaasError as error:
+            _log(session, "\n".join(f"{WARNING}{line}" for line in error.lines))
+            operations.finish(record.id, "failed", str(error))
+            raise
+        except BaseException as error:
+            operations.finish(record.id, "failed", f"internal error: {type(error).__name__}")
+            raise
+        else:
+            operations.finish(record.id, "succeeded")
+        finally:
+            session.console.log = None
+            prune_after(session, app.id)
+
+
 class RunningOperation:
     """The operation that this process performs, or, in a hook, the one that its parent began."""
 

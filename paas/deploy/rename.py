@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paas.deploy.agent_mail import CERTIFICATES, tell_agent
 from paas.deploy.changes import roll
 from paas.deploy.operation import operation
 from paas.deploy.session import Session
@@ -28,6 +29,7 @@ def rename(session: Session, app: App, name: AppName, skip_deploy: bool = False)
             renamed = session.apps.rename(app, name)
             repository.rename(name)
         session.reroute()
+        tell_agent(session.settings, CERTIFICATES)
         session.console.detail(f"{name} has its own repository path now: git remote set-url … {name}")
         if skip_deploy or not renamed.deployed or renamed.stopped:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from paas.deploy.agent_mail import CERTIFICATES, tell_agent
 from paas.deploy.routes import Reach, conflicts, reaches, routes
 from paas.deploy.session import Session
 from paas.errors import PaasError
@@ -27,7 +28,8 @@ class HostPortBusy(PaasError):
 def rerouted(session: Session) -> Iterator[None]:
     """Store what the block changes in the database and bring the router in step, or leave both as they were.
 
-    Raises HostPortTaken, HostPortOfRouter, HostPortBusy and RouterFailed.
+    Domains may be new: the agent is told, for their certificates. Raises HostPortTaken, HostPortOfRouter, HostPortBusy
+    and RouterFailed.
     """
     with session.routing():
         before = reaches(session)
@@ -40,6 +42,7 @@ def rerouted(session: Session) -> Iterator[None]:
             with contextlib.suppress(PaasError, OSError):
                 session.router.apply(routes(session))
             raise
+    tell_agent(session.settings, CERTIFICATES)
 
 
 def _check(session: Session, before: list[Reach], after: list[Reach]) -> None:

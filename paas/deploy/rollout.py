@@ -6,7 +6,6 @@ A failure before the commit removes what was started and leaves everything as it
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 
 from paas import interrupts
 from paas.deploy import health
+from paas.deploy.agent_mail import RETIRE, tell_agent
 from paas.deploy.network import attach_deployed
 from paas.deploy.ports import container_port, ensure_port, udp_options
 from paas.deploy.process import ensure_network, process_spec
@@ -299,13 +299,7 @@ class _NotStarted(Exception):
 
 def notify_agent(session: Session) -> bool:
     """Tell the agent that there is something to retire. Returns whether one runs."""
-    path = session.settings.run_dir / "agent.sock"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as messenger:
-        try:
-            messenger.sendto(b"retire", str(path))
-        except OSError:
-            return False
-    return True
+    return tell_agent(session.settings, RETIRE)
 
 
 def _passed(futures: list[Future[tuple[Process, list[str]]]]) -> str:

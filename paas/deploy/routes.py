@@ -15,7 +15,7 @@ from paas.model.release import WEB, Process
 from paas.router.routes import ANY_HOST, Certificate, Port, Route, Routes, Server, covers
 from paas.settings import Settings
 from paas.store.apps import App
-from paas.store.certificates import Stored
+from paas.store.certificates import AUTO, THUMBPRINT, Stored
 from paas.store.properties import GLOBAL
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Reach:
     `domains` are empty where they are disabled. `mappings` are those that were set, else the detected one, whose
     container port is 0: the one that the process was started with. `proxied` is False after proxy:disable. `listeners`
     are what network:set static-web-listener puts in the place of the app's processes. Each of the `certificates` is for
-    domains of this app only; `redirect` and `hsts` are about the domains that they are for.
+    domains of this app only; `redirect` and `hsts` are about the domains that they are for. `acme` is set while the app
+    has automatic certificates.
     """
 
     app: App
@@ -46,6 +47,7 @@ class Reach:
     redirect: bool = True
     hsts: bool = True
     page: str | None = None
+    acme: str | None = None
 
     def secured(self, domain: str) -> bool:
         """Whether there is a certificate for the domain."""
@@ -118,6 +120,7 @@ def reaches(session: Session, only: App | None = None) -> list[Reach]:
                 page=options.get((app.id, "router", "page")),
                 redirect=_either(options, app.id, "redirect"),
                 hsts=_either(options, app.id, "hsts"),
+                acme=options.get((GLOBAL, "certs", THUMBPRINT)) if (app.id, "certs", AUTO) in options else None,
             )
         )
     return found
@@ -209,6 +212,7 @@ def _route(settings: Settings, reach: Reach, processes: list[Process], lost: set
         redirect=reach.redirect,
         page=reach.page,
         hsts=reach.hsts,
+        acme=reach.acme,
         ports=ports,
     )
 

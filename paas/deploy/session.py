@@ -16,6 +16,7 @@ from paas.router.routes import Routes
 from paas.settings import Settings
 from paas.store import routing
 from paas.store.apps import App, Apps
+from paas.store.attempts import Attempts
 from paas.store.certificates import Certificates
 from paas.store.config import Config
 from paas.store.database import Database, open_database
@@ -109,6 +110,10 @@ class Session:
     @property
     def certificates(self) -> Certificates:
         return Certificates(self.database)
+
+    @property
+    def attempts(self) -> Attempts:
+        return Attempts(self.database)
 
     @property
     def network(self) -> str:

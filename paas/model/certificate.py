@@ -214,3 +214,8 @@ def _warnings(certificates: list[x509.Certificate], private: PrivateKeyTypes) ->
 def moment(when: datetime.datetime) -> str:
     """``Sep  7 14:11:50 2026 GMT``, as OpenSSL writes it."""
     return when.strftime("%b %e %H:%M:%S %Y GMT")
+
+
+def moment_of(seconds: float) -> str:
+    """The same of epoch seconds."""
+    return moment(datetime.datetime.fromtimestamp(seconds, datetime.UTC))

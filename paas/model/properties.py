@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from paas.errors import PaasError
 from paas.model import network
@@ -22,6 +23,7 @@ GLOBAL_ONLY: Literal["global"] = "global"
 
 DAY_SECONDS = 24 * 3600
 MAX_PATH = 200
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 APP_NAME_MARK = re.compile(r"\{\{\s*\.AppName\s*\}\}")
 
 
@@ -166,6 +168,30 @@ def _log_size(text: str) -> str:
     return text
 
 
+def _bundle(text: str) -> str:
+    if not text.startswith("/") or printable(text, MAX_PATH) != text:
+        raise InvalidValue(key="acme-ca", given=printable(text), expected="the whole path of a PEM file on the host")
+    return text
+
+
+def _directory(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        good = url.scheme == "https" and bool(url.hostname) and url.port != 0 and url.username is None
+    except ValueError:
+        good = False
+    if not good or printable(text, MAX_PATH) != text or " " in text:
+        expected = f"the https URL of an ACME directory, such as {LETS_ENCRYPT}"
+        raise InvalidValue(key="acme-directory", given=printable(text), expected=expected)
+    return text
+
+
+def _mail(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text) or len(text) > MAX_PATH:
+        raise InvalidValue(key="acme-email", given=printable(text), expected="an e-mail address")
+    return text
+
+
 def _no_vector(text: str) -> str:
     raise NoVector()
 
@@ -186,7 +212,13 @@ NAMESPACES: dict[str, dict[str, Property]] = {
         ),
         "builder-dockerfile": (file_path("dockerfile-path", "Dockerfile"),),
         "builds": (number("retention", "20", 1, 10_000),),
-        "certs": (yes_or_no("hsts", "true"), yes_or_no("redirect", "true")),
+        "certs": (
+            Property("acme-ca", scope=GLOBAL_ONLY, parse=_bundle),
+            Property("acme-directory", LETS_ENCRYPT, GLOBAL_ONLY, _directory),
+            Property("acme-email", scope=GLOBAL_ONLY, parse=_mail),
+            yes_or_no("hsts", "true"),
+            yes_or_no("redirect", "true"),
+        ),
         "checks": (number("wait-to-retire", "60", 0, DAY_SECONDS),),
         "cron": (
             Property("mailfrom", scope=GLOBAL_ONLY),

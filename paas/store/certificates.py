@@ -10,6 +10,9 @@ from paas.store.apps import App
 from paas.store.database import Database
 
 OWN = ""  # the `domain` of the certificate that the app's people brought
+# Properties in `certs`: whether an app has automatic ones; of all apps, what the router answers an authority with.
+AUTO = "auto"
+THUMBPRINT = "acme-thumbprint"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +27,7 @@ def pebble(tmp_path: Path, proxy: Proxy) -> Iterator[Pebble]:
 def test_a_certificate_from_order_to_answer(proxy: Proxy, pebble: Pebble) -> None:
     key = new_key()
     authority = Authority.connect(pebble.directory, str(pebble.ca), key, "ops@example.com")
-    with pytest.raises(AuthorityFailed, match="could not verify it: .*404"):
+    with pytest.raises(AuthorityFailed, match=r"could not verify it: .*404"):
         authority.issue("shop.test")
     proxy.apply(Route("shop", 1, 1, ("shop.test",), (), acme=thumbprint(key)))
     certificate = Certificate.parse(*authority.issue("shop.test"))
@@ -39,7 +37,7 @@ def test_a_certificate_from_order_to_answer(proxy: Proxy, pebble: Pebble) -> Non
     again = Authority.connect(pebble.directory, str(pebble.ca), key, "other@example.com")
     assert again.account.uri == authority.account.uri
     assert Authority.connect(pebble.directory, str(pebble.ca), key, "", True).account.uri == authority.account.uri
-    with pytest.raises(AuthorityFailed, match="The authority refused: .*illegal character"):
+    with pytest.raises(AuthorityFailed, match=r"The authority refused: .*illegal character"):
         again.issue("shop_1.test")
 
 
@@ -52,10 +50,10 @@ def test_what_a_broken_authority_is_called(pebble: Pebble, tmp_path: Path) -> No
         Authority.connect(f"https://{host}/nothing", str(pebble.ca), key, "")
     with pytest.raises(AuthorityFailed, match=f"{host} can't be reached .*gone.pem"):
         Authority.connect(pebble.directory, str(tmp_path / "gone.pem"), key, "")
-    with pytest.raises(AuthorityFailed, match="The authority refused: .*mail"):
+    with pytest.raises(AuthorityFailed, match=r"The authority refused: .*mail"):
         Authority.connect(pebble.directory, str(pebble.ca), key, "nobody")
     pebble.stop()
     with pytest.raises(AuthorityFailed, match=rf"{host} can't be reached \(Connection refused\)"):
         Authority.connect(pebble.directory, str(pebble.ca), key, "")
-    with pytest.raises(AuthorityFailed, match="nowhere.invalid can't be reached"):
+    with pytest.raises(AuthorityFailed, match=r"nowhere\.invalid can't be reached"):
         Authority.connect("https://nowhere.invalid/dir", "", key, "")

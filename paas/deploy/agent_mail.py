@@ -1,0 +1,20 @@
+"""Waking the agent: one word on its socket."""
+
+from __future__ import annotations
+
+import socket
+
+from paas.settings import Settings
+
+RETIRE = "retire"
+CERTIFICATES = "certificates"
+
+
+def tell_agent(settings: Settings, message: str) -> bool:
+    """Say that there is something to retire, or that domains may lack a certificate. Returns whether an agent runs."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as messenger:
+        try:
+            messenger.sendto(message.encode(), str(settings.run_dir / "agent.sock"))
+        except OSError:
+            return False
+    return True
