@@ -5,7 +5,7 @@ from __future__ import annotations
 from paas.commands.base import FormatOption, ReportWords, session
 from paas.commands.certs import group
 from paas.commands.properties import add_set_command
-from paas.commands.report import Flags, report
+from paas.commands.report import Aside, Flags, report
 from paas.deploy import acme
 from paas.deploy.reroute import rerouted
 from paas.model.certificate import Certificate, moment, moment_of
@@ -36,9 +36,10 @@ def _flags(app: App) -> Flags:
     # The app's own, else the one that ends first.
     first = min(stored, key=lambda item: (item.domain != OWN, item.expires_at), default=None)
     found = session().certificates.find(app, first.domain) if first else None
+    is_on = bool(session().properties.get(app.id, acme.NAMESPACE, AUTO))
     names = {name for item in stored for name in item.names}
     return {
-        "--ssl-auto": str(bool(session().properties.get(app.id, acme.NAMESPACE, AUTO))).lower(),
+        "--ssl-auto": "true" if is_on else Aside("false"),
         # Dokku's folder of the two files; here they are in the database.
         "--ssl-dir": "",
         "--ssl-enabled": str(found is not None).lower(),

@@ -32,6 +32,10 @@ class Several(str):
         return made
 
 
+class Aside(str):
+    """A value that only its flag and JSON show: Dokku's text has no such line."""
+
+
 class InvalidFlag(PaasError):
     """Invalid flag passed, valid flags: {flags}"""
 
@@ -94,6 +98,8 @@ def _print(kind: str, name: str, flags: Flags) -> None:
     # A process's status flag does not widen the others: as many as there are, the rest stays where it was.
     width = max([MINIMUM_WIDTH, *(len(flag) for flag in flags if not flag.startswith("--status-"))])
     for flag, value in flags.items():
+        if isinstance(value, Aside):
+            continue
         label = _label(flag)
         if kind not in LOWER_CASE:
             label = label[:1].upper() + label[1:]

@@ -278,6 +278,8 @@ def test_show_and_report_without_one(paas_command: Commands) -> None:
     said = paas_command("certs:report", "web1")
     assert said.out.startswith("=====> web1 ssl information\n       Ssl dir:                       \n")
     assert "       Ssl enabled:                   false\n" in said.out
-    assert paas_command("certs:report", "--global").out == "=====> --global ssl information\n"
+    said = paas_command("certs:report", "--global")
+    assert said.out.startswith("=====> --global ssl information\n")
+    assert "       Ssl computed acme directory:   https://acme-v02.api.letsencrypt.org/directory\n" in said.out
     assert paas_command("certs:report", "web1", "--ssl-enabled").out == "false\n"
     assert paas_command("certs:add", "missing").code == 20
