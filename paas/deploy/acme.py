@@ -89,8 +89,8 @@ def wanted(session: Session, app: App | None = None) -> dict[App, list[Wanted]]:
     stored = {(item.app_id, item.domain): item for item in session.certificates.all(app)}
     wait_until = float(session.properties.get(GLOBAL, NAMESPACE, WAIT_UNTIL, "0"))
     found: dict[App, list[Wanted]] = {}
-    for reach in reaches(session):
-        if reach.app.id not in ids or (app is not None and reach.app.id != app.id):
+    for reach in reaches(session, app):
+        if reach.app.id not in ids:
             continue
         own = stored.get((reach.app.id, OWN))
         found[reach.app] = items = []

@@ -15,6 +15,7 @@ from paas.errors import PaasError
 from paas.model.certificate import Certificate, moment_of
 from paas.model.renewal import renew_at
 from paas.router.routes import covers
+from paas.store import routing
 from paas.store.apps import App
 from paas.store.certificates import AUTO, OWN
 from paas.store.locks import FileLock
@@ -142,7 +143,8 @@ def _store(session: Session, app: App, domain: str, certificate: Certificate) ->
             due = renew_at(certificate.starts_at.timestamp(), certificate.expires_at.timestamp())
             session.attempts.succeeded(app, domain, due)
         try:
-            session.apply(session.routes())
+            version = routing.version(session.database)
+            session.apply(session.routes(), version)
         except PaasError as error:
             # It is kept: whoever tells the router something next tells it this too.
             session.console.warn(f"{domain}: {error}")

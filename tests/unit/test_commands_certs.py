@@ -120,6 +120,7 @@ def test_files_of_the_host(paas_command: Commands, settings: Settings, add) -> N
     found = report(paas_command)
     assert found.pop("starts-at") and found.pop("expires-at").endswith(" GMT")
     assert found == {
+        "auto": "false",
         "dir": "",
         "enabled": "true",
         "hostnames": "web1.localhost www.web1.localhost",
