@@ -123,7 +123,7 @@ def _status(container_id: str, state: ContainerState | None) -> str:
 
 def _traffic_flags(app: App) -> Flags:
     """Requests since the router's worker started, and milliseconds at percentiles of the newest ones."""
-    found = summary(session().traffic.get(app.slot, NOTHING))
+    found = summary(session().traffic(app) or NOTHING)
     return {f"--router-{name.replace('_', '-')}": str(value) for name, value in found.items()}
 
 

@@ -47,6 +47,7 @@ class Session:
         self.console = console
         # Whether an operation takes its turn behind another one of the app (--no-wait: it is refused).
         self.waits = NO_WAIT not in caller.push_options
+        self._traffic: dict[int, Traffic] | None = None
 
     @cached_property
     def database(self) -> Database:
@@ -102,10 +103,13 @@ class Session:
                     value.close()
                 del self.__dict__[name]
 
-    @cached_property
-    def traffic(self) -> dict[int, Traffic]:
-        """What the router counted until now, by slot."""
-        return self.router.traffic()
+    def traffic(self, app: App) -> Traffic | None:
+        """What the router counted of an app until now. The first one is asked for alone, then all at once."""
+        if self._traffic is None:
+            self._traffic = self.router.traffic(app.slot)
+        elif app.slot not in self._traffic:
+            self._traffic = self.router.traffic()
+        return self._traffic.get(app.slot)
 
     @property
     def certificates(self) -> Certificates:

@@ -52,9 +52,13 @@ def _print(session: Session, request: Request, as_json: bool) -> None:
     )
 
 
+def _traffic(session: Session, apps: list[App]) -> dict[int, Traffic]:
+    return session.router.traffic(apps[0].slot if len(apps) == 1 else None)
+
+
 def prometheus(session: Session, apps: list[App]) -> str:
     """The text that Prometheus scrapes; counts are those since the router's worker started."""
-    traffic = session.router.traffic()
+    traffic = _traffic(session, apps)
     samples: dict[str, list[str]] = {name: [] for name, _, _ in METRICS}
     for app in apps:
         found = traffic.get(app.slot, NOTHING)
@@ -78,7 +82,7 @@ def prometheus(session: Session, apps: list[App]) -> str:
 
 def as_rows(session: Session, apps: list[App]) -> list[dict[str, object]]:
     """The same by app."""
-    traffic = session.router.traffic()
+    traffic = _traffic(session, apps)
     return [{"app": app.name, **summary(traffic.get(app.slot, NOTHING))} for app in apps]
 
 

@@ -65,7 +65,7 @@ class Direct:
         """There are none."""
         return iter(())
 
-    def traffic(self) -> dict[int, Traffic]:
+    def traffic(self, slot: int | None = None) -> dict[int, Traffic]:
         """Nobody counts it."""
         return {}
 

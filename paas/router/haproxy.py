@@ -217,12 +217,9 @@ class HAProxy:
         """The newest requests of one app, oldest first; none where HAProxy does not run."""
         try:
             with self._workers.current() as runtime:
-                # Only the app's own lines are read: the rest is a few other apps' thousands.
-                marks = (f" slot{slot} ", f" slot{slot}.")
-                lines = runtime.ask(f"show events {REQUESTS_RING}").splitlines()
+                return _requests(runtime, slot)
         except RouterNotRunning:
             return []
-        return read_requests("\n".join(line for line in lines if any(mark in line for mark in marks)))
 
     def follow_requests(self, slot: int) -> Iterator[Request]:
         """The app's requests from now on, as they are answered; for ever. A reload is followed into the new worker."""
@@ -232,10 +229,18 @@ class HAProxy:
                 if found is not None and found.slot == slot:
                     yield found
 
-    def traffic(self) -> dict[int, Traffic]:
-        """By slot, of every app that has one; empty where HAProxy does not run."""
+    def traffic(self, slot: int | None = None) -> dict[int, Traffic]:
+        """By slot, of one app or of every app that has one; empty where HAProxy does not run."""
         try:
             with self._workers.current() as runtime:
+                if slot is not None:
+                    rows = [
+                        runtime.ask(f"show stat {name} {BACKEND_TYPE} -1")
+                        for name in _backends(runtime, slot)
+                    ]
+                    header = rows[0].partition("\n")[0]
+                    lines = [line for text in rows for line in text.splitlines()[1:]]
+                    return read_traffic("\n".join([header, *lines]), _requests(runtime, slot))
                 stat = runtime.ask(f"show stat -1 {BACKEND_TYPE} -1")
                 newest = read_requests(runtime.ask(f"show events {REQUESTS_RING}"))
         except RouterNotRunning:
@@ -324,6 +329,13 @@ def _send(runtime: Runtime, routes: Routes, observed: Observed, new_mark: str) -
     if commands or observed.mark != new_mark:
         set_mark(runtime, new_mark)
     return commands
+
+
+def _requests(runtime: Runtime, slot: int) -> list[Request]:
+    # Only the app's own lines are read: the rest is a few other apps' thousands.
+    marks = (f" slot{slot} ", f" slot{slot}.")
+    lines = runtime.ask(f"show events {REQUESTS_RING}").splitlines()
+    return read_requests("\n".join(line for line in lines if any(mark in line for mark in marks)))
 
 
 def _backends(runtime: Runtime, slot: int) -> list[str]:

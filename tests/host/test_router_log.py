@@ -32,6 +32,9 @@ def test_each_app_has_its_own_requests(proxy: Proxy, upstream: Start) -> None:
     traffic = proxy.router.traffic()
     assert (traffic[1].requests, traffic[1].errors, traffic[1].sample) == (2, 0, 2)
     assert (traffic[3].requests, traffic[3].errors) == (1, 1)
+    for slot in (1, 2, 3):
+        assert proxy.router.traffic(slot) == {slot: traffic[slot]}
+    assert proxy.router.traffic(9999) == {}
 
 
 def test_following_goes_on_after_a_reload(proxy: Proxy, upstream: Start) -> None:
