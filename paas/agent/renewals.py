@@ -24,11 +24,12 @@ RETRY_SECONDS = 60.0
 LOOK_SECONDS = 3600.0
 
 
-def get_certificates(settings: Settings, app: str) -> None:
-    """Get an app's certificates; what fails stands in the service's log and in the operation's."""
+def get_certificates(settings: Settings, app: str) -> bool:
+    """Get an app's certificates; whether all went well. What fails stands in the service's log and the operation's."""
     text = command(settings, "agent", "certs:renew", app, "--due")
     if text is not None:
         print(f"agent: certificates of {app}: {text}", file=sys.stderr, flush=True)
+    return text is None
 
 
 @dataclass
@@ -36,10 +37,10 @@ class Renewals:
     """When each app's domains are due, in epoch seconds. `now` and `run` are the clock and what gets certificates."""
 
     now: Callable[[], float] = time.time
-    run: Callable[[Settings, str], None] = field(default=get_certificates)
+    run: Callable[[Settings, str], bool] = field(default=get_certificates)
     _due: dict[int, dict[str, float]] = field(default_factory=dict)
     _held: dict[int, float] = field(default_factory=dict)
-    _running: dict[int, Future[None]] = field(default_factory=dict)
+    _running: dict[int, Future[bool]] = field(default_factory=dict)
     _started: dict[int, tuple[float, frozenset[str]]] = field(default_factory=dict)
     _look_at: float = 0.0
 
@@ -57,7 +58,10 @@ class Renewals:
         Raises PaasError where the database can't be read.
         """
         now = self.now()
-        self._running = {app_id: run for app_id, run in self._running.items() if not run.done()}
+        over = [self._running.pop(app_id) for app_id, run in list(self._running.items()) if run.done()]
+        if not all(run.result() for run in over):
+            # One that was killed may have stored a certificate and not come to serving it.
+            session.reroute()
         if now >= self._look_at or self._look_at > now + LOOK_SECONDS:
             self._look_at = now + RETRY_SECONDS
             self._look(session, now)

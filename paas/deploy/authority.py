@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import datetime
 import email.utils
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -60,7 +62,8 @@ def thumbprint(key: str) -> str:
 
 @dataclass(frozen=True)
 class Authority:
-    """A directory, and an account there. `ca` is the file of the only authorities that may vouch for its server."""
+    """A directory, and an account there. `ca` is the file of what may vouch for its server, empty for what the machine
+    trusts."""
 
     url: str
     ca: str
@@ -160,9 +163,16 @@ def _network(key: str, ca: str) -> Any:
             raise AssertionError
 
     net = Network(_jwk(key), alg=ES256, user_agent=f"paas/{__version__}", timeout=REQUEST_SECONDS)
-    if ca:
-        net.verify_ssl = ca  # type: ignore[assignment]  # what requests takes there
+    net.verify_ssl = ca or _trusted()  # type: ignore[assignment]  # what requests takes there
     return net
+
+
+def _trusted() -> str | bool:
+    """What this machine trusts (SSL_CERT_FILE where it is set), else the list that came with `requests`."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        return paths.cafile
+    return paths.capath if paths.capath and any(Path(paths.capath).iterdir()) else True
 
 
 def retry_after(text: str, now: float) -> float:

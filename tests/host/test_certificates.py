@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from support.pebble import Pebble, running_pebble
 from support.server import Paas, running_paas
 from support.state import operations
 from test_router_support import Upstream
+
+SHORT_SECONDS = 18
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +193,30 @@ def test_a_killed_run_leaves_nothing_in_the_way(server: Paas, pebble: Pebble, ap
     assert f"{domain}: a certificate until" in server.command("certs:renew", app).ok()
     assert [item["status"] for item in renewals(server, app)] == ["succeeded", "failed"]
     get(server, domain, pebble.root())
+
+
+def test_short_lived_certificates_are_renewed_before_they_end(
+    server: Paas, pebble: Pebble, app: str, tmp_path: Path
+) -> None:
+    domain = f"{app}.test"
+    with running_pebble(tmp_path, server.http_port, valid_seconds=SHORT_SECONDS) as short:
+        for key, value in (("acme-ca", short.ca), ("acme-directory", short.directory)):
+            server.command("certs:set", "--global", key, str(value)).ok()
+        server.command("certs:auto", app, "on").ok()
+        reaches(server, app, domain, "valid until")
+        seen: dict[str, str] = {}
+
+        def another() -> bool:
+            # Trusting the authority's root only, this fails as soon as an expired certificate is served.
+            certificate = get(server, domain, short.root())[1]
+            seen[certificate["serialNumber"]] = certificate["notAfter"]
+            return len(seen) == 2
+
+        until(another, lambda: (seen, renewals(server, app), server.last_log()))
+        assert all(item["status"] == "succeeded" for item in renewals(server, app))
+        server.command("certs:auto", app, "off").ok()
+    for key, value in (("acme-ca", pebble.ca), ("acme-directory", pebble.directory)):
+        server.command("certs:set", "--global", key, str(value)).ok()
 
 
 def _pid(server: Paas, operation_id: int) -> int:
