@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib
 import os
@@ -18,7 +19,7 @@ from paas.commands.base import Command, Group
 from paas.commands.help import register_help, unknown_command
 from paas.console import Console
 from paas.deploy.session import Session
-from paas.errors import USAGE, Cancelled, PaasError, UsageError
+from paas.errors import REFUSED, USAGE, Cancelled, NoRoom, PaasError, UsageError
 from paas.model.caller import Caller
 from paas.model.names import printable
 from paas.settings import Settings
@@ -36,6 +37,7 @@ MODULES = (
     "config",
     "config_transfer",
     "cron",
+    "disk",
     "docker_options",
     "domains",
     "events",
@@ -170,6 +172,12 @@ def main(words: list[str], caller: Caller) -> int:
             raise
         console.warn(f"{error}. Nothing was done. Mend the setting, then try again")
         return USAGE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        for text in NoRoom(path=error.filename or "the disk of PAAS_ROOT").lines:
+            console.warn(text)
+        return REFUSED
     except Cancelled as error:
         # Below a command of ours (git:from-image) that one says it.
         if len(caller.descriptors) < 2:

@@ -67,6 +67,10 @@ class EngineFailed(PaasError):
     """The Docker Engine refused: {reason}"""
 
 
+class NoRoom(PaasError):
+    """The disk is full: {path} can't be written. What was begun was undone, the release that served before still does. Make room (disk:report shows how much there is), then send the command again"""
+
+
 class Cancelled(BaseException):
     """The caller went away, pressed Ctrl-C, or the operation was cancelled.
 

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
+from paas.commands.base import AppArgument, FormatOption, Group, ReportWords, session, the_app, wants_json
+from paas.commands.properties import add_set_command, property_flags
+from paas.commands.report import report
 from paas.deploy import changes
 from paas.errors import NotDeployed, UsageError
 from paas.model.names import whole_number
 
 group = Group("releases", "List releases and go back to one", bare="releases")
+add_set_command(group, "releases")
 
 
 @group.command(":releases")
@@ -65,3 +68,10 @@ def rollback(
     if digits and wanted is None:
         raise UsageError(f"A release is a number, for example releases:rollback {found.name} 3")
     changes.rollback(session(), found, wanted)
+
+
+@group.command("report", options_pass=True)
+def releases_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
+    """Show how many releases are kept."""
+    flags = lambda app: property_flags("releases", app)  # noqa: E731
+    report("releases", words, flags, False, show_format, lambda: property_flags("releases", None))

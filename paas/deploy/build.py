@@ -12,6 +12,7 @@ from paas.deploy.layout import Layout, layout_of
 from paas.deploy.registry import build_auths, docker_config
 from paas.deploy.session import Session
 from paas.deploy.source import Source, committed_image_id, obtain_image, pull_image
+from paas.deploy.space import ensure_space
 from paas.engine import build_options
 from paas.engine.build import BuildRequest
 from paas.engine.build import build as build_image
@@ -62,6 +63,7 @@ def build_source(session: Session, app: App, source: Source, config: dict[str, s
         if not found.on_build:
             session.images.tag(found.id, tag)
             return Built(found, tag, base.text)
+    ensure_space(session)
     session.console.step(f"Building {app.name} from {layout.path(layout.dockerfile)}")
     _build(session, app, repository, commit, layout, config, tag, options)
     built = session.images.find(tag)

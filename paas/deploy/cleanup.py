@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from paas.deploy.retire import prune_releases
 from paas.deploy.session import Session
 from paas.engine.containers import LABEL_APP, LABEL_OPERATION, LABEL_ROOT
 from paas.model.names import whole_number
@@ -17,7 +18,8 @@ GRACE = timedelta(seconds=10)
 
 
 def cleanup(session: Session, app: App | None) -> tuple[int, int]:
-    """Remove ended containers that no process of an app is in, and images without a name; how many of each."""
+    """Remove ended containers that no process of an app is in, releases beyond those that are kept, and images without a
+    name; how many containers and images."""
     labels = {LABEL_ROOT: str(session.settings.root)}
     if app is not None:
         labels[LABEL_APP] = str(app.name)
@@ -32,6 +34,8 @@ def cleanup(session: Session, app: App | None) -> tuple[int, int]:
         ):
             session.containers.remove(item["Id"])
             containers += 1
+    for item_app in [app] if app else session.apps.all():
+        prune_releases(session, item_app)
     images = session.images.nameless(labels)
     for image in images:
         session.images.untag(image)

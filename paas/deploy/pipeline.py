@@ -28,6 +28,7 @@ from paas.deploy.services import sized
 from paas.deploy.session import Session
 from paas.deploy.skipped import note, skipped_release, skips
 from paas.deploy.source import Source
+from paas.deploy.space import ensure_space
 from paas.deploy.urls import urls
 from paas.errors import NotDeployed, PaasError
 from paas.model.image import ImageRef
@@ -100,6 +101,7 @@ def deploy_image(
 
 def _load(session: Session, ref: ImageRef, archive: BinaryIO) -> None:
     """Load the archive and insist on the image being in it; else put the engine's names back as they were."""
+    ensure_space(session)
     before = session.images.names()
     loaded = session.images.load(archive, session.console)
     for name in loaded:

@@ -11,7 +11,6 @@ from paas.store.apps import App
 from paas.store.releases import Retirement
 
 DRAIN_POLL_SECONDS = 0.2
-KEPT_RELEASES = 10
 
 
 def drain_seconds(session: Session, app: App) -> int:
@@ -45,9 +44,10 @@ def retire_now(session: Session, app: App) -> None:
 
 
 def prune_releases(session: Session, app: App) -> None:
-    """Forget all but the newest successful releases, and the names that kept their images."""
+    """Forget all but the newest successful releases (releases:set retention), and the names that kept their images."""
     releases = session.releases.all(app)
-    kept = [item for item in releases if item.status == "succeeded"][:KEPT_RELEASES]
+    count = int(session.properties.computed(app.id, "releases", "retention"))
+    kept = [item for item in releases if item.status == "succeeded"][:count]
     numbers = {item.number for item in kept} | {app.current_release}
     tags = {item.image_tag for item in releases if item.number in numbers or item.status == "pending"}
     for release in releases:

@@ -23,6 +23,7 @@ from paas.console import Console
 from paas.deploy.recovery import recover
 from paas.deploy.registry import USERNAME_KEY, Credentials, pull_credentials
 from paas.deploy.session import Session
+from paas.deploy.space import ensure_space
 from paas.engine.images import Image
 from paas.errors import Cancelled, PaasError
 from paas.gateway.git_transport import environment as git_environment
@@ -138,6 +139,7 @@ def pull_image(session: Session, app: App, ref: ImageRef, config: dict[str, str]
 
 
 def _pulled(session: Session, ref: ImageRef, credentials: Credentials | None, before: Image | None) -> Image:
+    ensure_space(session)
     pulled = session.images.pull(ref, session.console, credentials.for_pull() if credentials else None)
     if before and before.id != pulled.id:
         session.console.detail(f"{ref.name} is another image now: {before.id[7:19]} -> {pulled.id[7:19]}")

@@ -192,6 +192,13 @@ def _mail(text: str) -> str:
     return text
 
 
+def _min_free(text: str) -> str:
+    if not re.fullmatch(r"0|[1-9][0-9]{0,14}[kmgt]?|[1-9][0-9]?%", text.lower()):
+        expected = "a size such as 500m or 2g, a share such as 5%, or 0 for no limit"
+        raise InvalidValue(key="min-free", given=printable(text), expected=expected)
+    return text.lower()
+
+
 def _no_vector(text: str) -> str:
     raise NoVector()
 
@@ -273,6 +280,8 @@ NAMESPACES: dict[str, dict[str, Property]] = {
             Property("push-extra-tags", parse=_tags),
             Property("server", parse=_server),
         ),
+        "releases": (number("retention", "10", 1, 1000),),
+        "disk": (Property("min-free", scope=GLOBAL_ONLY, parse=_min_free),),
         "scheduler": (one_of("selected", "docker-local"), Property("shell")),
         "scheduler-docker-local": (
             yes_or_no("init-process", "true"),

@@ -15,6 +15,7 @@ from paas.settings import Settings
 from paas.store.secrets import Secrets
 
 BUSY_TIMEOUT_SECONDS = 20.0
+KEPT_COPIES = 3  # of before the last migrations
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 Row = sqlite3.Row
@@ -105,13 +106,45 @@ class Database:
             found = self._version()
             if found > known:
                 raise DatabaseTooNew(path=self.path, found=found, known=known)
+            if found:
+                self._keep_copy(known)
             for sql in migrations()[found:]:
                 for statement in _statements(sql):
                     self.connection.execute(statement)
             self.connection.execute(f"PRAGMA user_version = {known}")
 
+    def _keep_copy(self, new: int) -> None:
+        """What was there before the migrations, beside the database; this transaction keeps writers out meanwhile."""
+        kept = self.path.with_name(f"{self.path.name}.before-{new}")
+        copy_database(self.path, kept)
+        for old in _copies(self.path)[:-KEPT_COPIES]:
+            old.unlink(missing_ok=True)
+
     def _version(self) -> int:
         return int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """A whole and consistent copy, readable by its owner only, while others read and write. Raises sqlite3.Error, OSError."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with (
+            contextlib.closing(sqlite3.connect(source, timeout=BUSY_TIMEOUT_SECONDS)) as reader,
+            contextlib.closing(sqlite3.connect(draft)) as writer,
+        ):
+            reader.backup(writer)
+            # One file: the copy of a database in WAL mode would be in it too.
+            writer.execute("PRAGMA journal_mode = DELETE")
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _copies(path: Path) -> list[Path]:
+    """The copies that migrations kept, oldest first."""
+    found = path.parent.glob(f"{path.name}.before-*")
+    return sorted(found, key=lambda item: int(f"0{item.name.rpartition('-')[2]}"))
 
 
 def open_database(settings: Settings) -> Database:

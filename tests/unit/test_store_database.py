@@ -112,3 +112,35 @@ def test_a_full_disk_is_told_and_undone(database: Database) -> None:
 def test_a_broken_rule_of_the_tables_stays_distinguishable(database: Database) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         database.execute("INSERT INTO formation VALUES (99, 'web', 1)")
+
+
+def test_a_copy_of_before_the_migrations_is_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(open_database(settings)) as database:
+        database.execute("INSERT INTO properties VALUES (0, 'n', 'k', 'kept')")
+    assert list(settings.root.glob("paas.db.before-*")) == []
+    old = len(migrations())
+    steps = migrations()
+    for name in ("one", "two", "three", "four"):
+        steps = [*steps, f"CREATE TABLE {name} (a TEXT);\nDELETE FROM properties;\n"]
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "migrations", lambda steps=steps: steps)
+            open_database(settings).close()
+    kept = sorted(path.name for path in settings.root.glob("paas.db.before-*"))
+    assert kept == [f"paas.db.before-{old + number}" for number in (2, 3, 4)]
+    copy = settings.root / f"paas.db.before-{old + 2}"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    with contextlib.closing(sqlite3.connect(copy)) as before:
+        assert before.execute("PRAGMA user_version").fetchone() == (old + 1,)
+        assert before.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert [path.name for path in settings.root.glob(".paas.db*")] == []
+
+
+def test_the_copy_is_whole_where_the_migration_failed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(open_database(settings)) as database:
+        database.execute("INSERT INTO properties VALUES (0, 'n', 'k', 'kept')")
+    broken = [*migrations(), "DELETE FROM properties;\nINSERT INTO nowhere VALUES (1);\n"]
+    monkeypatch.setattr(module, "migrations", lambda: broken)
+    with pytest.raises(DatabaseFailed):
+        open_database(settings)
+    with contextlib.closing(sqlite3.connect(settings.root / f"paas.db.before-{len(broken)}")) as copy:
+        assert copy.execute("SELECT value FROM properties").fetchall() == [("kept",)]
