@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from paas import interrupts
@@ -70,8 +71,8 @@ def _command(words: list[str], caller: Caller) -> int:
     return cli.main(words, caller)
 
 
-def _dispatcher(settings: Settings) -> dispatcher.Dispatcher:
-    return dispatcher.Dispatcher(settings, _command, command.stored_key_name(settings))
+def _dispatcher(settings: Settings, prepare: Callable[[], None] = lambda: None) -> dispatcher.Dispatcher:
+    return dispatcher.Dispatcher(settings, _command, command.stored_key_name(settings), prepare=prepare)
 
 
 def _serve(settings: Settings) -> int:
@@ -81,10 +82,10 @@ def _serve(settings: Settings) -> int:
     from paas.gateway import ssh_server
 
     os.environ["PAAS_ROOT"] = str(settings.root)
-    cli.warm()
+    cli.warm(settings)
     requests = dispatcher.listen(settings)
     settings.remember()
-    front = _dispatcher(settings)
+    front = _dispatcher(settings, lambda: cli.before_command(settings))
     ssh = "off"
     services = [serve.Service("dispatcher", lambda ready: front.run(requests, ready), listener=requests)]
     if settings.ssh_listen is not None:

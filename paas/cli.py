@@ -8,6 +8,7 @@ import functools
 import importlib
 import os
 import sys
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from paas.deploy.session import Session
 from paas.errors import REFUSED, USAGE, Cancelled, NoRoom, PaasError, UsageError
 from paas.model.caller import Caller
 from paas.model.names import printable
+from paas.plugins import loading
 from paas.settings import Settings
 from paas.store.properties import GLOBAL
 
@@ -50,6 +52,7 @@ MODULES = (
     "metrics",
     "network",
     "operations",
+    "plugin",
     "ports",
     "proxy",
     "ps",
@@ -84,16 +87,68 @@ FROM_PUSH = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJEC
 
 
 @functools.cache
-def groups() -> dict[str, Group]:
-    """All command groups by their word."""
+def own_groups() -> dict[str, Group]:
+    """The command groups of paas itself, by their word."""
     found: dict[str, Group] = {}
     for name in MODULES:
         module = importlib.import_module(f"paas.commands.{name}")
         for value in vars(module).values():
             if isinstance(value, Group):
                 found[value.name] = value
+    return found
+
+
+@functools.cache
+def groups() -> dict[str, Group]:
+    """All command groups by their word, with those of the plugins that were loaded last."""
+    found = {**own_groups(), **added_groups(loading.last())}
     register_help(found, usage)
-    return dict(sorted(found.items()))
+    base.known.clear()
+    base.known.update(sorted(found.items()))
+    return dict(base.known)
+
+
+def added_groups(loaded: loading.Loaded) -> dict[str, Group]:
+    """The plugins' groups by their word. A plugin that has none to offer, or another's, is left out of them."""
+    found: dict[str, Group] = {}
+    for name, plugin in loaded.manager.list_name_plugin():
+        try:
+            mine = plugin_groups(plugin, {*own_groups(), *found})
+        except PaasError as error:
+            loaded.broken.setdefault(name, str(error))
+        except (Exception, SystemExit) as error:
+            loaded.broken.setdefault(name, loading.reason(error))
+        else:
+            found |= mine
+    return found
+
+
+def plugin_groups(plugin: Any, taken: Container[str]) -> dict[str, Group]:
+    """The groups of one plugin, their parsers made. Raises PaasError, and what the plugin's code raises."""
+    offered: Sequence[Any] = getattr(plugin, "paas_command_groups", tuple)()
+    for group in offered:
+        if not isinstance(group, Group):
+            raise PaasError("paas_command_groups returned something that is no Group")
+        if group.name in taken:
+            raise PaasError(f"the commands {printable(group.name)}:* are there already")
+        for command in group.commands:
+            if command.name.partition(":")[0] != group.name:
+                raise PaasError(f"{printable(command.name)} does not belong to {printable(group.name)}:*")
+            _parser(command)
+    return {group.name: group for group in offered}
+
+
+def refresh(settings: Settings | None) -> None:
+    """Load the plugins, again where one has changed, and know their commands."""
+    global _generation
+    loaded = loading.current(settings)
+    if loaded is not _generation:
+        _generation = loaded
+        groups.cache_clear()
+        commands.cache_clear()
+
+
+_generation: loading.Loaded | None = None
 
 
 @functools.cache
@@ -102,10 +157,14 @@ def commands() -> dict[str, Command]:
     return {command.name: command for group in groups().values() for command in group.commands}
 
 
-@functools.cache
 def parser(name: str) -> Any:
     """The parser of one command, made by Typer from its function's signature."""
-    command = commands()[name]
+    return _parser(commands()[name])
+
+
+@functools.cache
+def _parser(command: Command) -> Any:
+    name = command.name
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     settings = {"help_option_names": ["--help"], "max_content_width": 100}
     if command.raw:
@@ -118,12 +177,13 @@ def parser(name: str) -> Any:
 
 def usage(command: Command) -> str:
     """A command's name and its arguments, as help lists it."""
-    words = [item for item in parser(command.name).params if item.param_type_name == "argument"]
+    words = [item for item in _parser(command).params if item.param_type_name == "argument"]
     return " ".join([command.name, *(item.metavar or item.name.upper() for item in words)])
 
 
-def warm() -> None:
+def warm(settings: Settings) -> None:
     """Import everything and build the parsers, so that a forked child starts at once."""
+    refresh(settings)
     for name in commands():
         parser(name)
     # What Typer puts off until the first command line is read.
@@ -138,6 +198,16 @@ def warm() -> None:
 
     # Which HAProxy there is stays known to the children.
     binary.missing()
+    for name, why in loading.last().broken.items():
+        Console().warn(f"The plugin {name} is left out: {why}")
+
+
+def before_command(settings: Settings) -> None:
+    """What the dispatcher does before it forks: with other plugins than before, the children find them loaded."""
+    if loading.current(settings) is not _generation:
+        refresh(settings)
+        for name in commands():
+            parser(name)
 
 
 def main(words: list[str], caller: Caller) -> int:
@@ -152,9 +222,11 @@ def main(words: list[str], caller: Caller) -> int:
                 os.fdopen(os.dup(item), "w", errors="backslashreplace") for item in caller.descriptors[1:3]
             )
             console = Console(out, err)
+        settings = Settings.from_environment()
+        refresh(settings)
         line = split(words)
         console.quiet = line.quiet
-        session = Session(Settings.from_environment(), caller, console)
+        session = Session(settings, caller, console)
         session.waits &= not line.no_wait
         base.begin(session, line.aptible, line.environment)
         if line.trace or _traced(session):

@@ -24,7 +24,7 @@ from paas.commands.base import (
 )
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
-from paas.deploy import changes, deploy_lock
+from paas.deploy import changes, deploy_lock, plugged
 from paas.deploy.clone import clone as clone_app
 from paas.deploy.deploy_source import deploy_source
 from paas.deploy.rename import rename as rename_app
@@ -68,7 +68,7 @@ def create(app: AppArgument = "") -> None:
     handle = environment()
     if handle is not None:
         EnvironmentName.parse(handle)
-    created = session().apps.create(name)
+    created = plugged.create_app(session(), name)
     console = session().console
     if handle is None:
         console.step(f"Creating {created.name}...")

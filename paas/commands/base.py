@@ -63,7 +63,7 @@ class Command:
         return (inspect.getdoc(self.function) or "").partition("\n")[0].rstrip(".")
 
 
-# Every group there is, by its word, for commands about commands.
+# Every group there is, by its word, for commands about commands; the program fills it.
 known: dict[str, Group] = {}
 
 
@@ -75,9 +75,6 @@ class Group:
     summary: str
     bare: str | None = None
     commands: list[Command] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        known[self.name] = self
 
     def command(
         self, name: str, *aliases: str, raw: bool = False, options_pass: bool = False, hidden: bool = False

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paas.commands.base import Group, session
-from paas.deploy import pipeline
+from paas.deploy import pipeline, plugged
 from paas.deploy.source import DEFAULT_BRANCH, deploy_branch
 from paas.errors import AppNotFound, NameTaken, PaasError
 from paas.gateway.git_transport import Service, run_git_service
@@ -52,7 +52,7 @@ def receive_pack(path: PathArgument) -> int:
         if session().properties.computed(GLOBAL, "app", "disable-autocreation") == "true":
             raise AutoCreationDisabled()
         try:
-            app = session().apps.create(name)
+            app = plugged.create_app(session(), name)
         except NameTaken:  # by another push at the same moment
             app = session().apps.get(name)
     return _serve("git-receive-pack", app)

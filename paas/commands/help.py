@@ -24,6 +24,8 @@ Usage = Callable[[Command], str]
 def register_help(groups: dict[str, Group], usage: Usage) -> None:
     """Add `help` and each group's `GROUP:help`. `usage` says how a command is typed."""
     for group in list(groups.values()):
+        if any(command.name == f"{group.name}:help" for command in group.commands):
+            continue
         group.commands.append(Command(f"{group.name}:help", _group_help(group, usage), hidden=True))
     top = Group("help", "Print the list of commands", bare="help")
 

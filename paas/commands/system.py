@@ -1,4 +1,4 @@
-"""cleanup, report and plugin:* — about the installation as a whole."""
+"""cleanup and report — about the installation as a whole."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from typing import Annotated
 
 import typer
 
-from paas import __version__
-from paas.commands.base import FormatOption, Group, known, no_more, recorded, session, the_app, wants_json
+from paas.commands.base import Group, known, recorded, session, the_app
 from paas.deploy import cleanup as cleaning
 from paas.deploy import host
-from paas.errors import REFUSED, UsageError
+from paas.errors import UsageError
 
 cleanup_group = Group("cleanup", "Remove ended containers and nameless images of paas", bare="cleanup")
 report_group = Group("report", "Show the machine, the versions and all reports", bare="report")
-plugin_group = Group("plugin", "List the parts of paas")
 
 OptionalApp = Annotated[str, typer.Argument(metavar="[APP]", show_default=False)]
-INTERNAL = ("git-transport", "help")
 
 
 @cleanup_group.command(":cleanup")
@@ -46,32 +43,3 @@ def report(
             for command in group.commands:
                 if command.name == f"{group.name}:report":
                     command.function([str(item.name)])
-
-
-@plugin_group.command("list")
-def plugin_list(show_format: FormatOption = "stdout") -> None:
-    """List the parts of paas; all are built in and have its version."""
-    as_json = wants_json(show_format)
-    groups = [group for name, group in sorted(known.items()) if name not in INTERNAL]
-    if as_json:
-        session().console.json(
-            [
-                {"name": item.name, "version": __version__, "enabled": True, "description": item.summary}
-                for item in groups
-            ]
-        )
-        return
-    for item in groups:
-        session().console.print(f"  {item.name:<20} {__version__} enabled    {item.summary}")
-
-
-@plugin_group.command("installed")
-def plugin_installed(
-    words: Annotated[list[str] | None, typer.Argument(metavar="NAME", show_default=False)] = None,
-) -> int:
-    """Say by the exit code whether paas has a part of this name."""
-    name, *rest = words or [""]
-    no_more(rest)
-    if not name:
-        raise UsageError("Please give a name. See the list with plugin:list")
-    return 0 if name in known and name not in INTERNAL else REFUSED

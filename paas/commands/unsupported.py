@@ -7,7 +7,7 @@ from paas.errors import REFUSED
 
 BUILDPACKS = "paas builds Dockerfiles and does not use {what}. Add a Dockerfile, or deploy an image with git:from-image"
 PROXY = "the router of paas is its own HAProxy, which needs no settings of {what}. Use domains:*, ports:* and proxy:report"
-PLUGINS = "paas does not run Dokku's plugins. Run what they would run as an app of its own"
+PLUGINS = "plugins of paas are Python packages that are loaded, not programs that are run. See docs/plugins.md"
 PORTS = "it has been ports:{what} for a long time. Use that"
 CERTS = "Dokku has never had it either. Use certs:add, certs:update and certs:show"
 VECTOR = "paas starts no log shipper. Set the engine's log driver, or read with logs APP -t"
@@ -35,13 +35,8 @@ UNSUPPORTED: dict[str, str] = {
     "logs:vector-logs": VECTOR,
     "logs:vector-start": VECTOR,
     "logs:vector-stop": VECTOR,
-    "plugin:disable": PLUGINS,
-    "plugin:enable": PLUGINS,
-    "plugin:install": PLUGINS,
     "plugin:install-dependencies": PLUGINS,
     "plugin:trigger": PLUGINS,
-    "plugin:uninstall": PLUGINS,
-    "plugin:update": PLUGINS,
     "proxy:ports": PORTS.format(what="list"),
     "proxy:ports-add": PORTS.format(what="add"),
     "proxy:ports-clear": PORTS.format(what="clear"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from paas.deploy import plugged
 from paas.deploy import release as releases
 from paas.deploy.checkout import Checkout
 from paas.deploy.deploy_lock import refuse_locked
@@ -221,7 +222,9 @@ def destroy(session: Session, app: App) -> None:
         # Asked for first: an engine that does not answer is noticed before anything is gone.
         containers = {item for item in session.containers.ids(labels) if owned.get(item, app.id) == app.id}
         containers |= {item for item, owner in owned.items() if owner == app.id}
-        session.apps.delete(app)
+        with session.database.transaction():
+            plugged.destroyed(session, app)
+            session.apps.delete(app)
         session.reroute()
         for server in servers:
             session.router.remove(app.slot, server)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from paas.deploy import plugged, source
 from paas.deploy import release as releases
-from paas.deploy import source
 from paas.deploy.agent_mail import CERTIFICATES, tell_agent
 from paas.deploy.hooks import lifecycle
 from paas.deploy.operation import RunningOperation, announce, operation
@@ -35,6 +35,7 @@ def clone(session: Session, app: App, name: AppName, skip_deploy: bool) -> None:
             raise NameTaken()
         with session.repository(original).copied(name) as move_in, session.database.transaction():
             copy = copy_settings(session.database, original, name)
+            plugged.cloned(session, copy, original)
             move_in()
         record = session.releases.find(original.id, original.current_release)
     tell_agent(session.settings, CERTIFICATES)

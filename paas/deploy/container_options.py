@@ -1,6 +1,6 @@
 """What an app's containers get beyond their image and environment, as the words that `docker run` would take.
 
-The scheduler's settings, storage, resource limits and docker options all end here: each of them is a provider, a later one counts more.
+The scheduler's settings, storage, resource limits, plugins and docker options all end here: each of them is a provider, a later one counts more.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from paas.deploy import plugged
 from paas.deploy.docker_options import option_words
 from paas.deploy.resources import resource_options, scheduler_options
 from paas.deploy.session import Session
@@ -18,7 +19,13 @@ from paas.store.apps import App
 Phase = Literal["build", "deploy", "run"]
 Provider = Callable[[Session, App, Phase, ProcessType | None], tuple[str, ...]]
 
-PROVIDERS: tuple[Provider, ...] = (scheduler_options, mount_options, resource_options, option_words)
+PROVIDERS: tuple[Provider, ...] = (
+    scheduler_options,
+    mount_options,
+    resource_options,
+    plugged.options,
+    option_words,
+)
 
 
 def container_options(

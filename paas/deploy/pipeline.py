@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
+from paas.deploy import plugged, source
 from paas.deploy import release as releases
-from paas.deploy import source
 from paas.deploy.app_json_env import with_env
 from paas.deploy.build import build_source
 from paas.deploy.deploy_lock import refuse_locked
@@ -208,6 +208,7 @@ def deploy(session: Session, running: RunningOperation, change: Change) -> None:
     # The lock may have been waited for: what the app is now counts.
     app = running.app
     refuse_locked(session, app)
+    plugged.before_deploy(session, app)
     number = session.releases.next_number(app)
 
     def also() -> None:
@@ -233,6 +234,7 @@ def deploy(session: Session, running: RunningOperation, change: Change) -> None:
             _forget_image(session, built.tag)
             raise
         if record:
+            plugged.after_deploy(session, app, record)
             run_after(session, app, record, running.id)
 
 

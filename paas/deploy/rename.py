@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paas.deploy import plugged
 from paas.deploy.agent_mail import CERTIFICATES, tell_agent
 from paas.deploy.changes import roll
 from paas.deploy.operation import operation
@@ -27,6 +28,7 @@ def rename(session: Session, app: App, name: AppName, skip_deploy: bool = False)
         repository = session.repository(app)
         with session.database.transaction():
             renamed = session.apps.rename(app, name)
+            plugged.renamed(session, renamed, app.name)
             repository.rename(name)
         session.reroute()
         tell_agent(session.settings, CERTIFICATES)

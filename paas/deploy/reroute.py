@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from paas.deploy.agent_mail import CERTIFICATES, tell_agent
-from paas.deploy.routes import Reach, conflicts, reaches, routes
+from paas.deploy.routes import Reach, conflicts, lost_domains, reaches, routes
 from paas.deploy.session import Session
 from paas.errors import PaasError
 from paas.store import routing
@@ -24,19 +24,26 @@ class HostPortBusy(PaasError):
     """The router can't listen on host port {port}: {reason}. Nothing was changed. Choose another one, or stop what holds it"""
 
 
+class DomainLedElsewhere(PaasError):
+    """{domain} can't be given to two apps: it is a domain of {owner}, or redirected there. Nothing was changed. Choose another one, or take it from {owner} first"""
+
+
 @contextlib.contextmanager
 def rerouted(session: Session) -> Iterator[None]:
     """Store what the block changes in the database and bring the router in step, or leave both as they were.
 
-    Domains may be new: the agent is told, for their certificates. Raises HostPortTaken, HostPortOfRouter, HostPortBusy
-    and RouterFailed.
+    Domains may be new: the agent is told, for their certificates. Raises HostPortTaken, HostPortOfRouter, HostPortBusy,
+    DomainLedElsewhere, PluginFailed and RouterFailed.
     """
     with session.routing():
-        before = reaches(session)
+        before, lost_before = reaches(session), lost_domains(session)
         try:
             with session.database.transaction():
                 yield
                 _check(session, before, reaches(session))
+                for item in lost_domains(session):
+                    if item not in lost_before:
+                        raise DomainLedElsewhere(domain=item.domain, owner=item.owner)
                 session.apply(routes(session), routing.version(session.database))
         except BaseException:
             with contextlib.suppress(PaasError, OSError):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from paas.deploy import plugged
 from paas.model.network import listeners
 from paas.model.port import HTTP_PORT, HTTPS_PORT, PortMapping
 from paas.model.release import WEB, Process
@@ -173,11 +174,18 @@ def routes(session: Session, changed: App | None = None, processes: list[Process
             servers.setdefault(process.app_id, []).append(process)
     if changed is not None:
         servers[changed.id] = [item for item in processes or () if item.process_type == WEB]
+    return Routes(plugged.changed_routes(session, _own_routes(session, servers))[0])
+
+
+def lost_domains(session: Session) -> list[plugged.Lost]:
+    """What plugins' routes should have and can't, because it is another app's."""
+    return plugged.changed_routes(session, _own_routes(session, {}))[1]
+
+
+def _own_routes(session: Session, servers: dict[int, list[Process]]) -> tuple[Route, ...]:
     everyone = reaches(session)
     lost = {(item.app_id, item.number) for item in conflicts(session.settings, everyone)}
-    return Routes(
-        tuple(_route(session.settings, reach, servers.get(reach.app.id, []), lost) for reach in everyone)
-    )
+    return tuple(_route(session.settings, reach, servers.get(reach.app.id, []), lost) for reach in everyone)
 
 
 def route(session: Session, app: App, processes: list[Process] | None = None) -> Route:
@@ -185,7 +193,7 @@ def route(session: Session, app: App, processes: list[Process] | None = None) ->
     reach = reaches(session, app)[0]
     found = session.releases.processes(app.id) if processes is None else processes
     serving = sorted((item for item in found if item.process_type == WEB), key=lambda item: item.number)
-    return _route(session.settings, reach, serving, set())
+    return plugged.changed_route(session, app, _route(session.settings, reach, serving, set()))
 
 
 def _route(settings: Settings, reach: Reach, processes: list[Process], lost: set[tuple[int, int]]) -> Route:

@@ -40,17 +40,19 @@ class SocketUnusable(PaasError):
 
 @dataclass
 class Dispatcher:
-    """Runs `command` for every request; `key_name` tells the name of an SSH key by its id."""
+    """Runs `command` for every request; `key_name` tells the name of an SSH key by its id. `prepare` is called in the
+    dispatcher itself before it forks."""
 
     settings: Settings
     command: commands.Command
     key_name: commands.KeyName
     limit: int = MAX_COMMANDS
+    prepare: Callable[[], None] = lambda: None
 
     def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve on `listener` until SIGTERM. Commands that still run then are left alone."""
         commands.freeze()
-        ForkingServer(listener, self.handle, self._refuse, self.limit).run(ready)
+        ForkingServer(listener, self.handle, self._refuse, self.limit, self.prepare).run(ready)
 
     def _refuse(self, connection: socket.socket) -> None:
         text = f"{WARNING}{self.limit} commands run already. Nothing was done. Try again in a moment\n"

@@ -23,13 +23,14 @@ class ForkingServer:
     """Forks for each connection that `listener` accepts; the child runs `handle` and exits.
 
     Beyond `limit` children at a time `refuse` answers, in the server itself, so it must not block. A child is on
-    its own: the end of the server doesn't end it.
+    its own: the end of the server doesn't end it. `prepare` is called in the server before each fork.
     """
 
     listener: socket.socket
     handle: Handle
     refuse: Handle
     limit: int
+    prepare: Callable[[], None] = lambda: None
     children: set[int] = field(default_factory=set)
     _stopping: bool = False
 
@@ -80,6 +81,7 @@ class ForkingServer:
             if len(self.children) >= self.limit:
                 self.refuse(connection)
                 return
+            self.prepare()
             try:
                 pid = os.fork()
             except OSError:

@@ -56,6 +56,15 @@ class Properties:
         )
         return {row["key"]: row["value"] for row in rows}
 
+    def by_app(self, namespace: str, only: int | None = None) -> dict[int, dict[str, str]]:
+        """Every stored key of a namespace, of all apps or of the one with the id `only`, by app id: one query."""
+        mine = "TRUE" if only is None else f"app_id = {int(only)}"
+        query = f"SELECT * FROM properties WHERE {mine} AND app_id <> {GLOBAL} AND namespace = ?"  # noqa: S608
+        found: dict[int, dict[str, str]] = {}
+        for row in self.database.rows(query, (namespace,)):
+            found.setdefault(row["app_id"], {})[row["key"]] = row["value"]
+        return found
+
     def items(self, app_id: int, namespace: str, key: str) -> list[str]:
         """A property that is a list."""
         stored = self.get(app_id, namespace, key)
