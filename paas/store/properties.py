@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from paas.model.properties import default_of
 from paas.store.database import Database
+
+if TYPE_CHECKING:
+    from paas.store.apps import App
 
 GLOBAL = 0
 
@@ -56,9 +60,9 @@ class Properties:
         )
         return {row["key"]: row["value"] for row in rows}
 
-    def by_app(self, namespace: str, only: int | None = None) -> dict[int, dict[str, str]]:
-        """Every stored key of a namespace, of all apps or of the one with the id `only`, by app id: one query."""
-        mine = "TRUE" if only is None else f"app_id = {int(only)}"
+    def by_app(self, namespace: str, only: App | None = None) -> dict[int, dict[str, str]]:
+        """Every stored key of a namespace, of all apps or of `only` one, by app id: one query."""
+        mine = "TRUE" if only is None else f"app_id = {only.id}"
         query = f"SELECT * FROM properties WHERE {mine} AND app_id <> {GLOBAL} AND namespace = ?"  # noqa: S608
         found: dict[int, dict[str, str]] = {}
         for row in self.database.rows(query, (namespace,)):

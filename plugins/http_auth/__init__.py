@@ -78,7 +78,7 @@ def paas_command_groups() -> Sequence[Group]:
 def paas_routes(session: Session, app: App | None) -> Mapping[int, Callable[[Route], Route]]:
     return {
         app_id: partial(_guarded, users=_users(found))
-        for app_id, found in session.properties.by_app(NAMESPACE, app and app.id).items()
+        for app_id, found in session.properties.by_app(NAMESPACE, app).items()
         if ENABLED in found
     }
 
@@ -111,10 +111,11 @@ def on(app: AppArgument = "", user: FirstUser = "", password: Password = "") -> 
     new = {user_name(user): hashed(password)} if user else {}
     if session().router.publishes_ports:
         raise NeedsRouter()
-    if not new and not _of(found):
-        raise NoUsers(app=found.name)
     with recorded(found, "http-auth:on", user), rerouted(session()):
-        _store(found, _of(found) | new)
+        users = _of(found) | new
+        if not users:
+            raise NoUsers(app=found.name)
+        _store(found, users)
         session().properties.set(found.id, NAMESPACE, ENABLED, "true")
     session().console.step(f"Enabled HTTP auth for {found.name}")
     for mapping in stored(session(), found):

@@ -35,9 +35,11 @@ def hashed(given: str) -> str:
 
     if not given:
         if sys.stdin.isatty():
-            sys.stderr.write("Password, which is shown while you type: ")
-            sys.stderr.flush()
-        given = sys.stdin.readline(MAX_LINE).rstrip("\r\n")
+            import getpass
+
+            given = getpass.getpass("Password: ", sys.stderr)
+        else:
+            given = sys.stdin.readline(MAX_LINE).rstrip("\r\n")
     data = given.encode("utf-8", "surrogateescape")
     if not given:
         raise InvalidPassword(why="No password was given")

@@ -43,7 +43,7 @@ def paas_command_groups() -> Sequence[Group]:
 def paas_routes(session: Session, app: App | None) -> Mapping[int, Callable[[Route], Route]]:
     return {
         app_id: partial(_closed, page=found.get(PAGE))
-        for app_id, found in session.properties.by_app(NAMESPACE, app and app.id).items()
+        for app_id, found in session.properties.by_app(NAMESPACE, app).items()
         if ENABLED in found
     }
 

@@ -84,7 +84,7 @@ def paas_command_groups() -> Sequence[Group]:
 def paas_routes(session: Session, app: App | None) -> Mapping[int, Callable[[Route], Route]]:
     return {
         app_id: partial(_leading, redirects=tuple(_parsed(found)))
-        for app_id, found in session.properties.by_app(NAMESPACE, app and app.id).items()
+        for app_id, found in session.properties.by_app(NAMESPACE, app).items()
     }
 
 
