@@ -21,10 +21,10 @@ Change = Callable[[Route], Route]
 
 @dataclass(frozen=True)
 class Lost:
-    """A domain that a plugin's route for one app has left out, because it is the app `owner`'s."""
+    """A domain that a plugin's route for `app` has left out, because it is the app `owner`'s."""
 
     domain: str
-    app_id: int
+    app: str
     owner: str
 
 
@@ -42,7 +42,7 @@ def changed_routes(session: Session, routes: tuple[Route, ...]) -> tuple[tuple[R
             after = _applied(change, after) if change else after
         taken = {key for key in after.entries if owners.setdefault(key, before).slot != before.slot}
         if taken:
-            lost += [Lost(key, before.app_id, owners[key].app) for key in sorted(taken)]
+            lost += [Lost(key, before.app, owners[key].app) for key in sorted(taken)]
             after = _without(after, taken)
         found.append(after)
     return tuple(found), lost

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -216,7 +217,8 @@ def _put(session: Session, folder: Path, name: str, source: Installed) -> None:
     _try(session, folder, name)
     found = registry.read(session.settings)
     place = registry.folder(session.settings, name)
-    number = max([0, *(int(item.name) for item in place.glob("*") if item.name.isdigit())]) + 1
+    # Never one of before, not even after an uninstall: a process that has loaded that one still knows it by its folder.
+    number = time.time_ns()
     copy = place / str(number)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -229,8 +231,9 @@ def _put(session: Session, folder: Path, name: str, source: Installed) -> None:
             shutil.rmtree(place, ignore_errors=True)
         raise
     # The one before may just be loading somewhere.
+    before = found.installed.get(name)
     for item in place.iterdir():
-        if item.name.isdigit() and int(item.name) < number - 1:
+        if item != copy and not (before and item.name == str(before.number)):
             shutil.rmtree(item, ignore_errors=True)
 
 

@@ -25,7 +25,7 @@ class HostPortBusy(PaasError):
 
 
 class DomainLedElsewhere(PaasError):
-    """{domain} can't be given to two apps: it is a domain of {owner}, or redirected there. Nothing was changed. Choose another one, or take it from {owner} first"""
+    """{domain} can't be used by two apps: {owner} has it, and a plugin uses it for {app}. Nothing was changed. Choose another one, or take it from one of them first"""
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def rerouted(session: Session) -> Iterator[None]:
                 _check(session, before, reaches(session))
                 for item in lost_domains(session):
                     if item not in lost_before:
-                        raise DomainLedElsewhere(domain=item.domain, owner=item.owner)
+                        raise DomainLedElsewhere(domain=item.domain, owner=item.owner, app=item.app)
                 session.apply(routes(session), routing.version(session.database))
         except BaseException:
             with contextlib.suppress(PaasError, OSError):

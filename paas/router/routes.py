@@ -24,6 +24,7 @@ REDIRECT_CODES = (301, 302, 307, 308)
 TARGET = re.compile(r"(https?:)?//[A-Za-z0-9._:-]+")
 USER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 PAGE_BYTES = 8192  # base64 and the command around it have to fit into one of HAProxy's buffers
 ANY_HOST = "*"  # the domain of a port that leads to one app, whatever host is asked for
 
@@ -200,8 +201,7 @@ class Route:
         if self.idle_seconds is not None:
             found |= dict.fromkeys((f"{name}/idle" for name in backends), str(self.idle_seconds * 1000))
         if self.page is not None:
-            page = base64.b64encode(self.page.encode()).decode()
-            found |= dict.fromkeys((f"{name}/page" for name in backends), page)
+            found |= dict.fromkeys((f"{name}/page" for name in backends), encoded_page(self.page))
         if self.acme is not None:
             found[f"{self.backend}/acme"] = self.acme
         if self.ports:
@@ -283,6 +283,11 @@ class Routes:
             for port, listener in zip(route.ports, route.listeners, strict=True):
                 found |= {(listener.backend, server.name): server for server in port.servers}
         return found
+
+
+def encoded_page(page: str) -> str:
+    """A page as the router's map has it. HAProxy would write a line break as ``%0A`` into the answer, so it is one line."""
+    return base64.b64encode(CONTROL.sub(" ", page).encode()).decode()
 
 
 def _check_domains(domains: Iterable[str]) -> None:

@@ -6,12 +6,20 @@ written down here.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from paas.router.routes import ANY_HOST, HSTS, MAINTENANCE, REDIRECT, REDIRECT_CODES, Listener, Routes
+from paas.router.routes import (
+    ANY_HOST,
+    HSTS,
+    MAINTENANCE,
+    REDIRECT,
+    REDIRECT_CODES,
+    Listener,
+    Routes,
+    encoded_page,
+)
 from paas.settings import Listen, Settings
 
 MAP_FILE = "domains.map"
@@ -157,7 +165,7 @@ def _maintenance() -> str:
 
 def own_page() -> str:
     """The page of an app, or ours; taken from the map when an error is answered, so it costs no other request anything."""
-    ours = base64.b64encode(page("503.html").encode()).decode()
+    ours = encoded_page(page("503.html"))
     return (
         'content-type "text/html; charset=utf-8"'
         f' lf-string "%[var(txn.slot),concat(/page),map({MAP_FILE},{ours}),b64dec]"'

@@ -57,6 +57,14 @@ def test_an_apps_own_page_when_no_process_answers(proxy: Proxy, servers: tuple[S
     assert get(proxy, "a.test")[2] == PAGE
 
 
+def test_a_page_arrives_as_it_was_but_for_its_lines(proxy: Proxy) -> None:
+    page = '<p class="a">1 | 2 # \\ %41 \'</p>\r\n<style>p { color: red }</style>\n\t<b>&amp;</b>\x7f'
+    proxy.apply(replace(route(1, "a.test"), page=page))
+    assert get(proxy, "a.test")[2] == '<p class="a">1 | 2 # \\ %41 \'</p> <style>p { color: red }</style> <b>&amp;</b> '
+    proxy.apply(route(1, "a.test"))
+    assert "%0A" not in get(proxy, "a.test")[2]
+
+
 def test_a_page_that_is_too_large_is_no_route() -> None:
     with pytest.raises(ValueError, match="larger than"):
         replace(route(1, "a.test"), page=PAGE + "x" * 100)

@@ -22,6 +22,10 @@ def listed(paas_command: Commands) -> dict[str, dict[str, object]]:
     return {row["name"]: row for row in rows}
 
 
+def copy_of(settings: Settings, name: str = "lamp") -> Path:
+    return registry.folder(settings, name) / str(registry.read(settings).installed[name].number)
+
+
 def test_shipped_plugins_are_there_and_enabled(paas_command: Commands) -> None:
     found = listed(paas_command)
     for name in ("maintenance", "http-auth", "redirect"):
@@ -53,7 +57,7 @@ def test_install_update_disable_enable_uninstall(
     assert "Installed and enabled the plugin lamp 1.0" in said.out
     assert paas_command("lamp:say").out == "one\n"
     assert "lamp" in paas_command("help").out
-    assert not (registry.folder(settings, "lamp") / "1" / ".git").exists()
+    assert sorted(path.name for path in copy_of(settings).glob("*.*")) == ["__init__.py", "plugin.toml"]
     again = paas_command("plugin:install", str(folder))
     assert again.code == 1 and "There is a plugin lamp already" in again.err
     write_plugin(folder, saying("two"), version="2.0")
@@ -70,6 +74,9 @@ def test_install_update_disable_enable_uninstall(
     assert paas_command("plugin:uninstall", "lamp").code == 0
     assert paas_command("lamp:say").code == 1
     assert list((settings.root / "plugins").iterdir()) == []
+    write_plugin(folder, saying("three"))
+    paas_command("plugin:install", str(folder))
+    assert paas_command("lamp:say").out == "three\n", "nothing is remembered of the one of before"
 
 
 def test_a_plugin_under_another_name(paas_command: Commands, tmp_path: Path) -> None:
@@ -167,7 +174,7 @@ def test_a_plugin_that_breaks_later_is_left_out(
     paas_command: Commands, tmp_path: Path, settings: Settings
 ) -> None:
     paas_command("plugin:install", str(write_plugin(tmp_path / "source", saying("hi"))))
-    place = registry.folder(settings, "lamp") / "1"
+    place = copy_of(settings)
     (place / "__init__.py").write_text("import nothing_like_that")
     loading.current(None)  # another process would not have it loaded
     loading._modules.pop(place)
