@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
@@ -51,9 +51,9 @@ def renew(session: Session, app: App, only_due: bool = False, everything: bool =
             return 0
         _end_killed(session, app)
         now = time.time()
+        # Nobody is served by what goes here: its domains are not the app's.
+        forget_others(session, app, session.domains.of(app.id))
         items = wanted(session, app).get(app, [])
-        # Nobody routes by what goes here: its domains are not the app's.
-        forget_others(session, app, items)
         chosen = [item for item in items if _chosen(item, now, only_due, everything)]
         held = [item for item in chosen if item.wait_until > now]
         chosen = [item for item in chosen if item not in held]
@@ -73,13 +73,12 @@ def renew(session: Session, app: App, only_due: bool = False, everything: bool =
             return len(domains)
 
 
-def forget_others(session: Session, app: App, items: list[Wanted]) -> None:
-    """Certificates and attempts of domains that the app does not have any more."""
-    domains = {item.domain for item in items}
+def forget_others(session: Session, app: App, domains: Iterable[str]) -> None:
+    """Remove automatic certificates, and the record of attempts, of all but these domains."""
     stored = {item.domain for item in session.certificates.all(app)} - {OWN}
     tried = {domain for _, domain in session.attempts.all(app)}
     with session.database.transaction():
-        for domain in (stored | tried) - domains:
+        for domain in (stored | tried).difference(domains):
             session.certificates.remove(app, domain)
             session.attempts.forget(app, domain)
 

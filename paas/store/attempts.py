@@ -61,7 +61,9 @@ class Attempts:
 
     def retry_now(self) -> None:
         """What failed may be tried at once: how the authority is asked was changed."""
-        self.database.execute("UPDATE attempts SET next_at = 0, wait_until = 0 WHERE failures > 0")
+        self.database.execute(
+            "UPDATE attempts SET next_at = 0, wait_until = 0 WHERE failures > 0 OR unfinished > 0"
+        )
 
     def forget(self, app: App, domain: str) -> None:
         self.database.execute(

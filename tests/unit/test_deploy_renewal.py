@@ -171,6 +171,9 @@ def test_what_is_not_the_apps_any_more_is_forgotten(session: Session, authority:
     session.attempts.succeeded(app, DOMAIN, time.time() + 1000)
     assert [item.acme is not None for item in session.routes().routes] == [True]
     assert renew(session, app) == 0
+    session.domains.set_enabled(app.id, False)
+    assert renew(session, app) == 0
+    assert session.certificates.has(app, DOMAIN), "disabled domains are the app's still"
     session.domains.remove(app.id, DOMAIN)
     assert renew(session, app) == 0
     assert (session.certificates.all(app), session.attempts.all(app)) == ([], {})
