@@ -72,6 +72,8 @@ def openssh(paas: Paas) -> Iterator[Door]:
         "KbdInteractiveAuthentication no\n"
         "PermitRootLogin forced-commands-only\n"
         "MaxStartups 100\n"
+        # bash reads the ~/.bashrc of this machine's root for each command otherwise.
+        "SetEnv SHLVL=2\n"
     )
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     log = directory / "log"
