@@ -37,3 +37,9 @@ def test_commands_in_the_readme_exist() -> None:
     commands = {word for word in named if word.split(":")[0] in cli.groups() and not word.endswith(":")}
     assert len(commands) > 10
     assert commands <= known
+
+
+def test_every_module_of_the_largest_room_is_on_the_map() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    modules = {path.stem for path in (ROOT / "paas/deploy").glob("*.py")} - {"__init__"}
+    assert {name for name in modules if f"`{name}`" not in page} == set(), "name it in docs/architecture.md"
