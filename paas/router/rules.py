@@ -81,7 +81,7 @@ def web(settings: Settings, machine: Machine) -> list[str]:
         " if { var(txn.acme) -m found }",
         f"    http-request redirect {_to_https(settings)} code 301"
         f" if {{ var(txn.flags) -m sub {REDIRECT} }} !{tls} !{{ stopping }}",
-        f"    http-response set-header Strict-Transport-Security max-age={HSTS_SECONDS}"
+        f"    http-after-response set-header Strict-Transport-Security max-age={HSTS_SECONDS}"
         f" if {{ var(txn.flags) -m sub {HSTS} }} {tls}",
         _maintenance(),
         *_hand_over("relay"),
