@@ -52,6 +52,13 @@ def _run(site: Site, options: argparse.Namespace) -> None:
     try:
         for scenario in rows.ALL:
             if not options.only or any(row.name in options.only for row in scenario.rows):
+                missing = [each.package for each in scenario.programs if each.path is None]
+                if missing:
+                    names = ", ".join(row.name for row in scenario.rows)
+                    sys.stderr.write(
+                        f" !     Left out: {names}. It needs apt-get install {' '.join(missing)}\n"
+                    )
+                    continue
                 measured += measure.measure(scenario(site), options.rounds, bool(options.peer), options.only)
     finally:
         # What was measured until something failed is still of use.

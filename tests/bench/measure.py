@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import sys
 from abc import ABC, abstractmethod
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from bench.site import Site
 
-Unit = Literal["ms", "MB/s", "MB"]
+Unit = Literal["ms", "us", "MB/s", "MB", "req/s"]
 Samples = Mapping[str, float]
 
-PLACES = {"ms": 0, "MB/s": 0, "MB": 1}
+PLACES = {"MB": 1}
+SCALES = {"ms": 1e3, "us": 1e6}
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,29 @@ class Row:
     unit: Unit = "ms"
 
 
+@dataclass(frozen=True)
+class Program:
+    """What a scenario needs beyond what the tests do, and Debian's package of it."""
+
+    name: str
+    package: str
+
+    @property
+    def path(self) -> str | None:
+        return shutil.which(self.name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
 class Scenario(ABC):
     """One thing that is done over and over, by paas and without it.
 
-    `ours` and `floor` do it once and return the numbers of their rows by name: seconds for rows in ms. What they
+    `ours` and `floor` do it once and return the numbers of their rows by name: seconds for rows in ms and us. What they
     have to prepare and to clear away again stays outside of what they time. `rounds` multiplies the rounds of what
-    is quick. A method `peer` does the same with another platform's commands, where that makes sense.
+    is quick. It is left out where one of its `programs` is missing. A method `peer` does the same with another platform's commands, where that makes sense.
     """
 
     rows: ClassVar[tuple[Row, ...]]
     rounds: ClassVar[int] = 1
+    programs: ClassVar[tuple[Program, ...]] = ()
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -80,7 +95,7 @@ class Spread:
         return cls(statistics.median(samples), min(samples), max(samples), tuple(samples))
 
     def text(self, unit: Unit) -> str:
-        places = PLACES[unit]
+        places = PLACES.get(unit, 0)
         return f"{self.median:.{places}f} ({self.least:.{places}f}-{self.most:.{places}f})"
 
     def json(self) -> dict[str, object]:
@@ -165,7 +180,7 @@ def measure(scenario: Scenario, rounds: int, with_peer: bool, wanted: Sequence[s
                 for name, number in samples.items():
                     numbers.setdefault((name, side), []).append(number)
     for row in rows:
-        scale = 1000 if row.unit == "ms" else 1
+        scale = SCALES.get(row.unit, 1)
         found = {side: numbers[row.name, side] for side in sides if (row.name, side) in numbers}
         if not row.floor:
             found.pop("floor", None)

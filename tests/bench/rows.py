@@ -14,8 +14,10 @@ from support import images
 from support.repo import Repo
 from support.server import run
 
+from bench.load import Requests, TlsRequests
 from bench.measure import Goal, Row, Samples, Scenario
 from bench.site import Site
+from bench.switch import Switch
 
 WEB_PORT = 5000
 DATASETTE_PORT = 8001
@@ -353,4 +355,7 @@ ALL: tuple[type[Scenario], ...] = (
     Push,
     LoadImage,
     LoadImageEmbedded,
+    Requests,
+    TlsRequests,
+    Switch,
 )

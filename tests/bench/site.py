@@ -54,6 +54,8 @@ class Site:
         self.builder = _builder(paas)
         self.configs: dict[str, Path] = {}
         self.numbers = itertools.count(1)
+        self.kept = contextlib.ExitStack()  # ends with us
+        self.ground: object = None  # of bench.load
 
     @property
     def docker_there(self) -> list[str]:
@@ -302,6 +304,7 @@ def open_site(peer: str | None) -> Iterator[Site]:
         paas = stack.enter_context(running_paas())
         site = Site(base, paas, engine, shlex.split(peer) if peer else None)
         stack.callback(site.clean_up)
+        stack.enter_context(site.kept)
         site.configs = stack.enter_context(running_sshd(paas, base)) | {
             "embedded": doors.embedded(paas).ssh_config
         }
