@@ -97,6 +97,9 @@ def test_demo_twice_then_uninstall(private: dict[str, str]) -> None:
         assert f"<h1>Hello from the paas demo, version 1 ({way})</h1>" in first
     assert "Try next:" in first
 
+    paas = Path(private["PAAS_PREFIX"]) / "bin/paas"
+    assert "maintenance:report" in run([str(paas), "maintenance:help"], env=private).ok(), "shipped plugins are installed"
+
     again = install("demo", env=private).ok()
     assert again.count("<h1>Hello from the paas demo") == 3
     assert "Creating" not in again

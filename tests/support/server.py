@@ -129,12 +129,12 @@ class Paas:
         """Run `paas WORDS` on the host."""
         return run([str(STUB), *words], env=self.env, input=input, timeout=timeout)
 
-    def http_get(self, host: str, path: str = "/") -> Response:
+    def http_get(self, host: str, path: str = "/", headers: Mapping[str, str] | None = None) -> Response:
         """Ask the router for an app (a name without a dot) or for any host name."""
         name = host if "." in host else f"{host}.localhost"
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=HTTP_SECONDS)
         with contextlib.closing(connection):
-            connection.request("GET", path, headers={"Host": f"{name}:{self.http_port}"})
+            connection.request("GET", path, headers={"Host": f"{name}:{self.http_port}", **(headers or {})})
             answer = connection.getresponse()
             return Response(answer.status, answer.read().decode(errors="replace"), dict(answer.getheaders()))
 
