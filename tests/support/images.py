@@ -105,7 +105,8 @@ APTIBLE = Recipe(
     "aptible", _files(IMAGES / "aptible", "Dockerfile", "Procfile", "aptible.yml"), _dockerfile, after=(SHELL,)
 )
 DATASETTE = Recipe("datasette", _files(IMAGES / "datasette", "Dockerfile"), _dockerfile, after=(BASE,))
-ALL = (BASE, WEB, STATIC, SHELL, APTIBLE, DATASETTE)
+TRAFFIC = Recipe("traffic", _files(IMAGES / "traffic", "Dockerfile", "app.py"), _dockerfile, after=(BASE,))
+ALL = (BASE, WEB, STATIC, SHELL, APTIBLE, DATASETTE, TRAFFIC)
 
 
 def ensure(recipes: Iterable[Recipe] = ALL) -> None:
