@@ -17,14 +17,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from paas.agent.reconcile import moved, reconcile
+from paas.agent.reconcile import note, reconcile
 from paas.agent.renewals import RUNS_AT_ONCE, Renewals
 from paas.agent.restock import Restock
 from paas.agent.revive import Revivals
 from paas.agent.schedule import STARTED_AT_ONCE, Schedule
 from paas.agent.sweep import Sweeper
 from paas.console import Console
-from paas.deploy.agent_mail import CERTIFICATES
+from paas.deploy.agent_mail import CERTIFICATES, ENDED
+from paas.deploy.network import note_states
 from paas.deploy.retire import prune_releases, retire
 from paas.deploy.run_containers import LABEL_RUN
 from paas.deploy.session import Session
@@ -40,9 +41,10 @@ RETIRING_APPS_AT_ONCE = 4
 IDLE_SECONDS = 3600.0
 
 RECONCILE = "reconcile"
+REROUTE = "reroute"
 SWEEP = "sweep"
 STARTED = "start"
-ENDED = "die"
+MESSAGE_BYTES = 128
 
 Message = tuple[str, str]
 
@@ -58,6 +60,7 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
     mailbox = _open_mailbox(settings)
     threading.Thread(target=_read_mailbox, args=(mailbox, inbox), daemon=True).start()
     threading.Thread(target=_read_events, args=(settings, inbox), daemon=True).start()
+    threading.Thread(target=_watch_router, args=(settings, inbox), daemon=True).start()
     session = new_session(settings)
     on_ready()
     pool = ThreadPoolExecutor(RETIRING_APPS_AT_ONCE)
@@ -67,6 +70,7 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
     restock = Restock()
     schedule, starting = Schedule(), ThreadPoolExecutor(STARTED_AT_ONCE)
     renewals, renewing = Renewals(), ThreadPoolExecutor(RUNS_AT_ONCE)
+    reconciling = ThreadPoolExecutor(1)
     while True:
         waiting = {item.app_id for item in session.releases.retirements()}
         for app_id in waiting:
@@ -83,11 +87,15 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
             kind, subject = inbox.get(timeout=min(item for item in waits if item is not None))
             with _reported():
                 if kind == RECONCILE:
-                    reconcile(session)
-                elif kind == STARTED:
-                    moved(session, subject)
-                elif kind == ENDED:
-                    revivals.ended(session, subject)
+                    # At first only a look, so that the router knows at once what runs; starting the rest takes longer.
+                    reconciling.submit(_reconcile, settings)
+                    note_states(session)
+                elif kind == REROUTE:
+                    session.reroute()
+                elif kind in (STARTED, ENDED):
+                    note(session, subject)
+                    if kind == ENDED:
+                        revivals.ended(session, subject)
                 elif kind == SWEEP:
                     sweeper.look_now()
                 elif kind == CERTIFICATES:
@@ -102,6 +110,11 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
             restock.reload_due(session)
         with _reported():
             renewals.start_due(session, renewing, lambda: inbox.put((CERTIFICATES, "")))
+
+
+def _reconcile(settings: Settings) -> None:
+    with _reported(), contextlib.closing(new_session(settings)) as session:
+        reconcile(session)
 
 
 def _retire_app(settings: Settings, app_id: int) -> None:
@@ -140,7 +153,14 @@ def _open_mailbox(settings: Settings) -> socket.socket:
 
 def _read_mailbox(mailbox: socket.socket, inbox: queue.Queue[Message]) -> None:
     while True:
-        inbox.put((mailbox.recv(64).decode("ascii", "replace"), ""))
+        kind, _, subject = mailbox.recv(MESSAGE_BYTES).decode("ascii", "replace").partition(" ")
+        inbox.put((kind, subject))
+
+
+def _watch_router(settings: Settings, inbox: queue.Queue[Message]) -> None:
+    """A router that starts has read its files some time ago: what has changed since, it has to be told."""
+    for _ in new_session(settings).router.starts():
+        inbox.put((REROUTE, ""))
 
 
 def _read_events(settings: Settings, inbox: queue.Queue[Message]) -> None:

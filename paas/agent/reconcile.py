@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 
-from paas.deploy.network import note_address
+from paas.deploy.network import as_it_is
 from paas.deploy.recovery import recover
 from paas.deploy.restore import bring_back, restore
 from paas.deploy.session import Session
+from paas.deploy.switch import switch
 from paas.errors import PaasError
 from paas.store.locks import app_lock
 
@@ -32,9 +33,19 @@ def reconcile(session: Session) -> None:
     session.reroute()
 
 
-def moved(session: Session, container_id: str) -> None:
-    """A container of ours was started: if it is a serving one at a new address, tell the router."""
-    process = session.releases.process(container_id)
-    state = session.containers.find(container_id) if process else None
-    if process and state and note_address(session, process, state):
-        session.reroute()
+def note(session: Session, container_id: str) -> None:
+    """A container of ours was started or ended: if it is a serving one, tell the router whether and where it is."""
+    if session.releases.process(container_id) is None:
+        return
+    state = session.containers.find(container_id)
+    with session.routing():
+        # As it is recorded now: a rollout may have replaced it meanwhile.
+        process = session.releases.process(container_id)
+        app = session.apps.by_id(process.app_id) if process else None
+        if process is None or app is None:
+            return
+        found = as_it_is(process, state)
+        if found != process:
+            serving = session.releases.processes(app.id)
+            serving = [found if item.container_id == container_id else item for item in serving]
+            switch(session, app, serving, lambda: session.releases.move_process(found))

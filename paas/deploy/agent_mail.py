@@ -8,10 +8,11 @@ from paas.settings import Settings
 
 RETIRE = "retire"
 CERTIFICATES = "certificates"
+ENDED = "die"  # followed by a container's id
 
 
 def tell_agent(settings: Settings, message: str) -> bool:
-    """Say that there is something to retire, or that domains may lack a certificate. Returns whether an agent runs."""
+    """Say that there is something to retire, that domains may lack a certificate, or that a container ended. Returns whether an agent runs."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as messenger:
         try:
             messenger.sendto(message.encode(), str(settings.run_dir / "agent.sock"))

@@ -12,6 +12,7 @@ from paas.engine.networks import Network, Networks
 from paas.errors import PaasError
 from paas.model.network import BRIDGE
 from paas.model.release import WEB, Process
+from paas.store import routing
 from paas.store.apps import App
 
 NAMESPACE = "network"
@@ -92,17 +93,32 @@ def attach_deployed(session: Session, app: App, processes: list[Process]) -> Non
             networks(session).connect(process.container_id, name, alias(session, app, process.process_type))
 
 
-def note_address(session: Session, process: Process, state: ContainerState) -> bool:
-    """Write down where a container is now. Returns whether that is news."""
-    found = process
-    if state.published_port is not None and process.address == LOOPBACK:
-        found = replace(process, address=LOOPBACK, port=state.published_port)
-    elif state.address:
-        found = replace(process, address=state.address)
-    if found == process:
-        return False
-    session.releases.move_process(found.container_id, found.address, found.port)
-    return True
+def as_it_is(process: Process, state: ContainerState | None) -> Process:
+    """The process with whether its container runs (None: it is gone), and where."""
+    found = replace(process, down=state is None or not state.up)
+    if state is not None and state.published_port is not None and process.address == LOOPBACK:
+        return replace(found, address=LOOPBACK, port=state.published_port)
+    if state is not None and state.address:
+        return replace(found, address=state.address)
+    return found
+
+
+def note_state(session: Session, process: Process, state: ContainerState | None) -> None:
+    """Write down whether a container runs, and where."""
+    found = as_it_is(process, state)
+    if found != process:
+        session.releases.move_process(found)
+
+
+def note_states(session: Session) -> None:
+    """The same for every process, and the router in step with it. One question to the engine, however many there are."""
+    found = {item.id: item for item in session.containers.states({LABEL_ROOT: str(session.settings.root)})}
+    with session.routing():
+        with session.database.transaction():
+            for process in session.releases.all_processes():
+                note_state(session, process, found.get(process.container_id))
+        version = routing.version(session.database)
+        session.apply(session.routes(), version)
 
 
 def rebuild(session: Session, apps: list[App]) -> None:
@@ -112,8 +128,7 @@ def rebuild(session: Session, apps: list[App]) -> None:
         processes = session.releases.processes(app.id)
         for process in processes:
             state = session.containers.find(process.container_id)
-            if state is not None:
-                note_address(session, process, state)
+            note_state(session, process, state)
         attach_deployed(session, app, processes)
     session.reroute()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import socket
 from collections.abc import Callable, Iterable
@@ -117,7 +118,7 @@ def _lead_to(session: Session, app: App) -> None:
         if process.process_type != WEB or process.port == wanted or process.address == LOOPBACK:
             continue
         if _listens(process.address, wanted):
-            session.releases.move_process(process.container_id, process.address, wanted)
+            session.releases.move_process(dataclasses.replace(process, port=wanted))
         else:
             session.console.warn(
                 f"{process.name} does not listen on port {wanted}: it is used from the next deploy or"

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping
 
 from paas.deploy import network
+from paas.deploy.addresses import reserve
 from paas.deploy.container_options import Phase, container_options
 from paas.deploy.ports import container_port, publishes, udp_options
 from paas.deploy.registry import IMAGE_KEY, REGISTRY_KEYS
@@ -24,6 +25,7 @@ from paas.engine.containers import (
 )
 from paas.engine.images import Image
 from paas.engine.options import without
+from paas.engine.shared_network import FixedAddresses
 from paas.errors import PaasError
 from paas.model.names import ProcessType
 from paas.model.release import WEB, Release
@@ -93,12 +95,12 @@ def labels(session: Session, app: App, process_type: str, operation_id: int | No
     return found
 
 
-def ensure_network(session: Session, app: App | None = None) -> None:
+def ensure_network(session: Session, app: App | None = None) -> FixedAddresses | None:
     """The apps' network has to be there before a container is made on it. Raises NetworkMissing for those that the
     app was put on besides, or instead."""
     if app is not None:
         network.check(session, app)
-    session.containers.ensure_network(session.network, {LABEL_ROOT: str(session.settings.root)})
+    return session.containers.ensure_network(session.network, {LABEL_ROOT: str(session.settings.root)})
 
 
 def environment(session: Session, app: App, config: dict[str, str], commit: str | None) -> dict[str, str]:
@@ -127,8 +129,9 @@ def process_spec(
     number: int,
     operation_id: int,
     count: int = 1,
+    fixed: FixedAddresses | None = None,
 ) -> ContainerSpec:
-    """One process of a release, the `number`th of `count` of its type."""
+    """One process of a release, the `number`th of `count` of its type; web's have an address out of `fixed`."""
     line = start_command(session, app) or release.manifest.processes[process_type]
     name = f"{process_type}.{number}"
     service = service_settings(session, app.id, process_type)
@@ -148,13 +151,16 @@ def process_spec(
         bind = network.bind_options(session, app, port)
         if number == 1:
             bind += udp_options(session, app)
+    first = network.first_network(session, app)
+    mine = process_type == WEB and first == session.network
     return ContainerSpec(
         name=f"{app.name}.{name}.{release.label}-{secrets.token_hex(3)}",
         image=release.image_tag,
         labels=labels(session, app, process_type, operation_id)
         | {LABEL_RELEASE: str(release.number), LABEL_PROCESS: name},
         environment=values,
-        network=network.first_network(session, app),
+        network=first,
+        address=reserve(session, fixed) if mine else "",
         command=command_words(line, image, process_type, values) if line is not None else None,
         publish=publish,
         stop_seconds=service.stop_seconds,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from paas.deploy.changes import roll
-from paas.deploy.network import note_address
+from paas.deploy.network import note_state
 from paas.deploy.operation import operation
 from paas.deploy.session import Session
 from paas.errors import PaasError
@@ -18,7 +18,7 @@ def wanted(session: Session, app: App) -> bool:
 
 
 def bring_back(session: Session, app: App) -> bool:
-    """Start the app's stopped containers, if it is to run, and note the addresses of all. False when some are gone
+    """Start the app's stopped containers, if it is to run, and note where all of them are. False when some are gone
     for good. The caller holds the app's lock."""
     complete = True
     start = wanted(session, app)
@@ -28,10 +28,8 @@ def bring_back(session: Session, app: App) -> bool:
             with contextlib.suppress(PaasError):
                 session.containers.start(process.container_id, process.name)
                 state = session.containers.find(process.container_id)
-        if state is not None:
-            note_address(session, process, state)
-        elif start:
-            complete = False
+        note_state(session, process, state)
+        complete = complete and (state is not None or not start)
     return complete
 
 

@@ -22,8 +22,10 @@ def retire(session: Session, item: Retirement) -> bool:
     """Stop and remove a container if it is drained or due. Returns whether it is gone."""
     if time.time() < item.due_at and not session.router.drained(item.slot, item.server):
         return False
-    session.router.remove(item.slot, item.server)
+    # First it is told, so that it can say goodbye on websockets and event streams and close them itself. It gets no
+    # new requests since the switch; the router cuts only what is left after the grace period.
     session.containers.stop(item.container_id)
+    session.router.remove(item.slot, item.server)
     session.containers.remove(item.container_id)
     session.releases.retired(item.container_id)
     return True

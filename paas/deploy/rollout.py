@@ -15,7 +15,7 @@ from typing import Any
 
 from paas import interrupts
 from paas.deploy import health
-from paas.deploy.agent_mail import RETIRE, tell_agent
+from paas.deploy.agent_mail import ENDED, RETIRE, tell_agent
 from paas.deploy.network import attach_deployed
 from paas.deploy.ports import container_port, ensure_port, udp_options
 from paas.deploy.process import ensure_network, process_spec
@@ -28,6 +28,7 @@ from paas.engine import options as docker_options
 from paas.engine.client import connect
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT, Containers, ContainerSpec
 from paas.engine.images import Image
+from paas.engine.shared_network import FixedAddresses
 from paas.errors import PaasError
 from paas.model.names import ProcessType
 from paas.model.release import WEB, Formation, Process, Release
@@ -63,6 +64,7 @@ class Rollout:
     _policies: dict[ProcessType, dict[str, Any] | None] = field(default_factory=dict)
     _turns: dict[ProcessType, threading.Semaphore] = field(default_factory=dict)
     _port: int = 0
+    _fixed: FixedAddresses | None = None
 
     def run(self) -> None:
         """Do it. Raises RolloutFailed, EngineUnavailable, Cancelled; then nothing has changed."""
@@ -82,6 +84,7 @@ class Rollout:
             if len(overlapping) < len(missing):
                 self._pause([item for item in before if item.container_id not in kept_ids])
                 started += self._start_all([item for item in missing if item not in overlapping])
+            self._check_still_up(started)
             with interrupts.shielded():
                 self._switch_and_commit(before, serving + started)
         except BaseException:
@@ -131,7 +134,7 @@ class Rollout:
         if not wanted:
             return []
         session = self.session
-        ensure_network(session, self.app)
+        self._fixed = ensure_network(session, self.app)
         self._abandoned.clear()
         limits = self.release.manifest.max_parallel
         self._turns = {kind: threading.Semaphore(limit) for kind, limit in limits.items()}
@@ -163,7 +166,7 @@ class Rollout:
         """What `_start` needs: a thread does not read the database."""
         count = self.formation[kind]
         spec = process_spec(
-            self.session, self.app, self.release, self.image, kind, number, self.operation_id, count
+            self.session, self.app, self.release, self.image, kind, number, self.operation_id, count, self._fixed
         )
         self._policies[kind] = docker_options.parse(spec.options).restart
         domains = [domain for domain in self.session.apps.domains(self.app) if "*" not in domain]
@@ -235,6 +238,22 @@ class Rollout:
                 console.detail(line)
             console.headline(f"End of {title}")
 
+    def _ended(self, processes: list[Process]) -> list[Process]:
+        """Those that do not run any more."""
+        labels = {LABEL_ROOT: str(self.session.settings.root), LABEL_OPERATION: str(self.operation_id)}
+        up = {state.id for state in self.session.containers.states(labels) if state.up}
+        return [process for process in processes if process.container_id not in up]
+
+    def _check_still_up(self, started: list[Process]) -> None:
+        """Some wait longer for their checks than others: what ended meanwhile must not get requests."""
+        if len(started) < 2:
+            return
+        for process in self._ended(started):
+            if process.process_type == WEB:
+                failed = _NotStarted(process.name, process.container_id, "it ended after its checks")
+                self._show_logs(failed)
+                raise RolloutFailed(name=failed.name, reason=failed.reason)
+
     def _switch_and_commit(self, before: list[Process], serving: list[Process]) -> None:
         session = self.session
         names = {process.container_id for process in serving}
@@ -245,6 +264,9 @@ class Rollout:
             if process.container_id not in names
         ]
         with session.routing():
+            # Where those that are kept are by now.
+            now = {process.container_id: process for process in session.releases.processes(self.app.id)}
+            serving = [now.get(process.container_id, process) for process in serving]
             switch(session, self.app, serving, lambda: self.commit(serving, retired))
 
     def _undo(self) -> None:
@@ -272,6 +294,11 @@ class Rollout:
                 session.containers.set_restart_policy(
                     process.container_id, self._policies[process.process_type]
                 )
+        with contextlib.suppress(PaasError):
+            for process in self._ended(started):
+                # The agent heard of its end before it knew that it serves.
+                if not tell_agent(session.settings, f"{ENDED} {process.container_id}"):
+                    session.containers.start(process.container_id, process.name)
         try:
             attach_deployed(session, self.app, started)
         except PaasError as error:

@@ -167,7 +167,8 @@ def _mappings(options: dict[tuple[int, str, str], str], app_id: int, vhosts: boo
 
 
 def routes(session: Session, changed: App | None = None, processes: list[Process] | None = None) -> Routes:
-    """What the router should do; for the app `changed`, with `processes` instead of those that are recorded."""
+    """What the router should do; for the app `changed`, with `processes` instead of those that are recorded. Processes
+    that are down get no requests."""
     servers: dict[int, list[Process]] = {}
     for process in session.releases.all_processes():
         if process.process_type == WEB and (changed is None or process.app_id != changed.id):
@@ -197,6 +198,8 @@ def route(session: Session, app: App, processes: list[Process] | None = None) ->
 
 
 def _route(settings: Settings, reach: Reach, processes: list[Process], lost: set[tuple[int, int]]) -> Route:
+    # Nothing listens at the address of one that is down.
+    processes = [process for process in processes if not process.down]
     ports = tuple(
         Port(
             number=mapping.host,

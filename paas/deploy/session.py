@@ -95,6 +95,10 @@ class Session:
     def router(self) -> Router:
         return choose(self.settings)
 
+    def close(self) -> None:
+        """The same as `disconnect`, for whoever does not go on."""
+        self.disconnect()
+
     def disconnect(self) -> None:
         """Close the connections to database and engine. They are made again when they are needed."""
         for name, value in list(vars(self).items()):

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paas.engine import options as docker_options
+from paas.engine import shared_network
 from paas.engine.client import engine_errors, patience
 from paas.engine.networks import Networks
+from paas.engine.shared_network import FixedAddresses
 from paas.errors import EngineFailed, PaasError
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class ContainerSpec:
     on a free loopback port of the host. `stop_seconds` is the grace between SIGTERM and SIGKILL. `options` are words
     as `docker run` takes them (``--shm-size 64m``); they count more than the other fields. `networks`: what it is on
     besides `network`, each with the name under which others find it there (empty: none); `network` itself may be
-    among them for its name.
+    among them for its name. `address`: which one it has on `network`, empty for any.
     """
 
     name: str
@@ -60,6 +62,7 @@ class ContainerSpec:
     stop_seconds: int | None = None
     options: tuple[str, ...] = ()
     networks: tuple[tuple[str, str], ...] = ()
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,11 @@ class ContainerState:
     published_port: int | None
     labels: dict[str, str]
     pid: int
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a process now; between an end and the engine's next try there is none."""
+        return self.running and self.status != "restarting"
 
 
 @dataclass(frozen=True)
@@ -132,8 +140,12 @@ def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
         arguments["ports"] = [spec.publish]
     if spec.stop_seconds is not None:
         arguments["stop_timeout"] = spec.stop_seconds
-    if alias := dict(spec.networks).get(spec.network):
-        endpoints: Any = {spec.network: client.create_endpoint_config(aliases=[alias])}
+    alias = dict(spec.networks).get(spec.network)
+    if alias or spec.address:
+        endpoint = client.create_endpoint_config(
+            aliases=[alias] if alias else None, ipv4_address=spec.address or None
+        )
+        endpoints: Any = {spec.network: endpoint}
         arguments["networking_config"] = client.create_networking_config(endpoints)
     return arguments
 
@@ -211,6 +223,11 @@ class Containers:
         filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
         with engine_errors():
             return [item["Id"] for item in self.client.containers(all=True, filters=filters)]
+
+    def states(self, labels: dict[str, str]) -> list[ContainerState]:
+        """As `state`, of all containers with these labels, by one question; what the engine's list does not tell is
+        empty there: exit code, error, health, restarts, process id."""
+        return [_listed_state(item) for item in self.listed(labels)]
 
     def listed(self, labels: dict[str, str]) -> list[dict[str, Any]]:
         """As `ids`, as the engine lists them (Id, State, Labels, NetworkSettings, …)."""
@@ -301,22 +318,9 @@ class Containers:
             code = self.client.exec_inspect(exec_id)["ExitCode"]
             return int(code) if code is not None else None
 
-    def ensure_network(self, name: str, labels: dict[str, str]) -> None:
-        """The apps' shared network, on which they can't reach each other."""
-        from docker.errors import APIError, NotFound
-
-        with engine_errors():
-            try:
-                self.client.inspect_network(name)
-            except NotFound:
-                options = {"com.docker.network.bridge.enable_icc": "false"}
-                try:
-                    self.client.create_network(
-                        name, driver="bridge", options=options, labels=labels, check_duplicate=True
-                    )
-                except APIError as error:
-                    if error.status_code != 409:
-                        raise
+    def ensure_network(self, name: str, labels: dict[str, str]) -> FixedAddresses | None:
+        """The apps' shared network, see `shared_network.ensure`."""
+        return shared_network.ensure(self.client, name, labels)
 
 
 @contextlib.contextmanager
@@ -351,12 +355,6 @@ def _start_reason(reason: str) -> str:
 
 def _state(data: dict[str, Any]) -> ContainerState:
     state = data["State"]
-    networks = data["NetworkSettings"]["Networks"] or {}
-    mode = (data.get("HostConfig") or {}).get("NetworkMode", "")
-    made_on = networks.get("bridge" if mode == "default" else mode) or {}
-    addresses = [item["IPAddress"] for item in (made_on, *networks.values()) if item.get("IPAddress")]
-    if mode == "host":
-        addresses = ["127.0.0.1"]
     bindings = [item for items in (data["NetworkSettings"]["Ports"] or {}).values() for item in items or ()]
     return ContainerState(
         id=data["Id"],
@@ -367,8 +365,36 @@ def _state(data: dict[str, Any]) -> ContainerState:
         error=state.get("Error", ""),
         health=(state.get("Health") or {}).get("Status"),
         restarts=data.get("RestartCount", 0),
-        address=addresses[0] if addresses else "",
+        address=_address(data),
         published_port=int(bindings[0]["HostPort"]) if bindings else None,
         labels=(data.get("Config") or {}).get("Labels") or {},
         pid=state.get("Pid", 0),
     )
+
+
+def _listed_state(data: dict[str, Any]) -> ContainerState:
+    published = [item["PublicPort"] for item in data.get("Ports") or () if item.get("PublicPort")]
+    return ContainerState(
+        id=data["Id"],
+        running=data["State"] in ("running", "paused", "restarting"),
+        status=data["State"],
+        exit_code=0,
+        oom_killed=False,
+        error="",
+        health=None,
+        restarts=0,
+        address=_address(data),
+        published_port=published[0] if published else None,
+        labels=data.get("Labels") or {},
+        pid=0,
+    )
+
+
+def _address(data: dict[str, Any]) -> str:
+    networks = data["NetworkSettings"]["Networks"] or {}
+    mode = (data.get("HostConfig") or {}).get("NetworkMode", "")
+    made_on = networks.get("bridge" if mode == "default" else mode) or {}
+    addresses = [item["IPAddress"] for item in (made_on, *networks.values()) if item.get("IPAddress")]
+    if mode == "host":
+        return "127.0.0.1"
+    return addresses[0] if addresses else ""

@@ -158,7 +158,8 @@ class Release:
 
 @dataclass(frozen=True)
 class Process:
-    """One container of a process type, and where the router reaches it."""
+    """One container of a process type, and where the router reaches it, unless it is `down`: ended, and not started
+    again yet."""
 
     container_id: str
     app_id: int
@@ -167,6 +168,7 @@ class Process:
     number: int
     address: str
     port: int
+    down: bool = False
 
     @property
     def name(self) -> str:

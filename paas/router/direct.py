@@ -65,6 +65,10 @@ class Direct:
         """There are none."""
         return iter(())
 
+    def starts(self) -> Iterator[None]:
+        """Never."""
+        return iter(())
+
     def traffic(self, slot: int | None = None) -> dict[int, Traffic]:
         """Nobody counts it."""
         return {}

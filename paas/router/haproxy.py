@@ -229,6 +229,10 @@ class HAProxy:
                 if found is not None and found.slot == slot:
                     yield found
 
+    def starts(self) -> Iterator[None]:
+        """Says when a worker of HAProxy takes over, as the first one now and whenever another one does; for ever."""
+        return self._workers.starts()
+
     def traffic(self, slot: int | None = None) -> dict[int, Traffic]:
         """By slot, of one app or of every app that has one; empty where HAProxy does not run."""
         try:

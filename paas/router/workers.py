@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,6 +16,8 @@ from paas.settings import Settings
 
 RELOAD_SECONDS = 15.0  # until a new worker must answer
 POLL_SECONDS = 0.02
+ABSENT_SECONDS = 0.1  # between two looks whether a router has come
+LOOK_SECONDS = 60  # until it is noticed that a reload has left a worker behind, which waits for those connected to it
 FOLLOW_SECONDS = 2.0  # until a follower notices that a reload has left it behind
 OLD_WORKERS = "# old workers"
 
@@ -69,6 +72,27 @@ class Workers:
                     return
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from (line.decode(errors="replace") for line in lines)
+
+    def starts(self) -> Iterator[None]:
+        """Says whenever another worker takes connections than before, and the first time at once; for ever.
+
+        A connection to the worker tells of its end. Of a reload nobody tells, but who reloads brings in step as well.
+        """
+        known = 0
+        while True:
+            pid = self._pid()
+            if pid and pid != known:
+                yield
+            known = pid
+            if not pid:
+                time.sleep(ABSENT_SECONDS)
+                continue
+            with contextlib.suppress(RouterNotRunning), start(self._control, "prompt") as connection:
+                connection.sendall(b"set timeout cli %ds\n" % (2 * LOOK_SECONDS))
+                connection.settimeout(LOOK_SECONDS)
+                with contextlib.suppress(OSError):
+                    while connection.recv(CHUNK_BYTES):
+                        pass
 
     def reload(self, wanted: Identity) -> None:
         """Load the file in a new worker; the old one keeps its connections until they end.

@@ -176,7 +176,7 @@ class Releases:
             self.database.execute("DELETE FROM processes WHERE app_id = ?", (app.id,))
             for process in processes:
                 self.database.execute(
-                    "INSERT INTO processes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         process.container_id,
                         process.app_id,
@@ -185,6 +185,7 @@ class Releases:
                         process.number,
                         process.address,
                         process.port,
+                        process.down,
                     ),
                 )
             for item in retired:
@@ -193,10 +194,11 @@ class Releases:
                     (item.container_id, item.app_id, item.slot, item.server, item.due_at),
                 )
 
-    def move_process(self, container_id: str, address: str, port: int) -> None:
-        """A container came back at another address."""
+    def move_process(self, process: Process) -> None:
+        """A container ended, or came back, perhaps at another address."""
         self.database.execute(
-            "UPDATE processes SET address = ?, port = ? WHERE container_id = ?", (address, port, container_id)
+            "UPDATE processes SET address = ?, port = ?, down = ? WHERE container_id = ?",
+            (process.address, process.port, process.down, process.container_id),
         )
 
     def retirements(self, app_id: int | None = None) -> list[Retirement]:
@@ -243,4 +245,5 @@ def _process(row: Row) -> Process:
         number=row["number"],
         address=row["address"],
         port=row["port"],
+        down=bool(row["down"]),
     )

@@ -96,10 +96,10 @@ class Load:
         tally, started = self.tallies[kind], time.monotonic()
         try:
             await asyncio.wait_for(request(), WAIT_SECONDS)
-        except (OSError, EOFError, Cut) as error:
-            self.note(tally.reset, kind, started, error)
         except (Wrong, ValueError, TimeoutError) as error:
             self.note(tally.failed, kind, started, error)
+        except (OSError, EOFError, Cut) as error:
+            self.note(tally.reset, kind, started, error)
         else:
             tally.seconds.append(time.monotonic() - started)
             return True
@@ -244,7 +244,7 @@ async def events(load: Load) -> None:
                 raise Cut("an event stream was cut")
             chunk = await connection.reader.readexactly(int(size, 16) + 2)
             if size == b"0\r\n":
-                ended.append(await connection.reader.read() == b"")
+                ended.append(True)  # the connection itself stays open for another request
             elif chunk != f"data: {number}\n\n\r\n".encode():
                 raise Wrong(f"{chunk!r} instead of event {number}")
 

@@ -17,6 +17,7 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
+
 from support import load as plain
 
 STREAMS = 4

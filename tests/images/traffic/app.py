@@ -83,7 +83,8 @@ async def events(writer):
 
 
 async def websocket(reader, writer, headers):
-    accept = base64.b64encode(hashlib.sha1(headers["sec-websocket-key"].encode() + WEBSOCKET).digest()).decode()
+    key = headers["sec-websocket-key"].encode()
+    accept = base64.b64encode(hashlib.sha1(key + WEBSOCKET, usedforsecurity=False).digest()).decode()
     writer.write(
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
         f"x-who: {WHO}\r\nsec-websocket-accept: {accept}\r\n\r\n".encode()
@@ -124,7 +125,7 @@ async def main():
     if "MUTE" in os.environ:
         await ending.wait()
         return
-    server = await asyncio.start_server(serve, "0.0.0.0", int(os.environ.get("PORT", "5000")), backlog=1024)
+    server = await asyncio.start_server(serve, "", int(os.environ.get("PORT", "5000")), backlog=1024)
     await ending.wait()
     server.close()
     busy = asyncio.all_tasks() - {asyncio.current_task()}
