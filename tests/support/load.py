@@ -4,7 +4,7 @@
 
 The app is that of tests/images/traffic. Every answer must be the app's own (`who`). A request *failed* when it was
 answered wrongly or not in time, it was *reset* when its connection ended before the answer did. Nothing is tried again.
-Every miss is told on standard error when it happens.
+The first misses are told on standard error when they happen.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ KINDS = {  # what one client does again and again, and the seconds between two t
     "get": 0.02, "post": 0.02, "new": 0.05, "slow": 0.0, "upload": 0.0, "websocket": 0.1, "events": 0.1,
 }  # fmt: skip
 WAIT_SECONDS = 60
+TOLD = 20
 TEXT, CLOSE = 1, 8
 
 
@@ -106,10 +107,11 @@ class Load:
         return False
 
     def note(self, misses: list[str], kind: str, started: float, error: BaseException) -> None:
-        """Remember a miss and tell it."""
+        """Remember a miss, and tell it."""
         text = f"{time.time():.3f} {kind} after {time.monotonic() - started:.3f} s: {error!r}"
         misses.append(text)
-        print(text, file=sys.stderr, flush=True)
+        if sum(len(tally.failed) + len(tally.reset) for tally in self.tallies.values()) <= TOLD:
+            print(text, file=sys.stderr, flush=True)
 
     async def rest(self, kind: str) -> None:
         """The time between two requests, less when all is to end."""

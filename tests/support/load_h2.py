@@ -68,6 +68,7 @@ class Connection:
         stream = self.protocol.get_next_available_stream_id()
         answer = self.answers[stream] = Answer()
         head = [(":method", method), (":path", "/"), (":scheme", "https"), (":authority", self.load.host)]
+        head += [("content-length", str(len(body)))] if body else []
         self.protocol.send_headers(stream, head, end_stream=not body)
         rest = body
         while rest:

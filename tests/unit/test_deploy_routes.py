@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -269,7 +270,7 @@ def test_a_switch_looks_at_nothing_else_while_nothing_else_changes(
     assert change(5) == (1, 0)
     assert change(6) == (0, 1)
     assert change(7, lambda: session.properties.set(app.id, "router", "idle-timeout", "30")) == (1, 1)
-    session.releases.move_process(session.releases.processes(other.id)[0].container_id, "127.0.0.7", 5000)
+    session.releases.move_process(replace(session.releases.processes(other.id)[0], address="127.0.0.7"))
     assert change(8) == (1, 0)
     assert change(9) == (0, 1)
     with pytest.raises(ZeroDivisionError):

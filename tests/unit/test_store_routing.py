@@ -40,7 +40,7 @@ def test_every_change_makes_another_version(session: Session) -> None:
     assert not changed()
     session.releases.set_processes(app, [Process("c", app.id, 1, WEB, 1, "127.0.0.1", 80)], [])
     assert changed()
-    session.releases.move_process("c", "127.0.0.2", 80)
+    session.releases.move_process(Process("c", app.id, 1, WEB, 1, "127.0.0.2", 80))
     assert changed()
     session.config(app).replace({"A": "b"})
     assert not changed()
