@@ -229,69 +229,87 @@ async def upload(load: Load) -> None:
     await kept(load, "upload", request)
 
 
+class EventStream:
+    """One stream of events, numbered from 0. `ended`: the app itself has ended it."""
+
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.connection = Connection(load)
+        self.rest, self.number, self.ended = b"", 0, False
+
+    async def open(self) -> None:
+        await self.connection.head("GET", "/events")
+        if self.load.who not in (None, (await self.connection.answer()).get("x-who")):
+            raise Wrong("another app")
+
+    async def follow(self) -> None:
+        """One chunk; how the events are put into chunks is the router's to choose."""
+        size = await self.connection.reader.readline()
+        if not size.endswith(b"\n"):
+            raise Cut("an event stream was cut")
+        self.rest += (await self.connection.reader.readexactly(int(size, 16) + 2))[:-2]
+        self.ended = int(size, 16) == 0
+        *events, self.rest = self.rest.split(b"\n\n")
+        for event in events:
+            if event != b"data: %d" % self.number:
+                raise Wrong(f"{event!r} instead of event {self.number}")
+            self.number += 1
+        if self.ended and self.rest:
+            raise Cut("an event stream ended within an event")
+
+
 async def events(load: Load) -> None:
     """Streams of events, one after the other: each must go on until the app itself ends it."""
     while not load.stop.is_set():
-        connection = Connection(load)
-        ended: list[bool] = []
+        stream = EventStream(load)
+        go_on = await load.one("events", stream.open)
+        while go_on and not stream.ended and not load.stop.is_set():
+            go_on = await load.one("events", stream.follow)
+        load.tallies["events"].ended += stream.ended
+        stream.connection.close()
+        if not go_on:
+            await load.rest("events")
 
-        async def first(connection: Connection = connection) -> None:
-            await connection.head("GET", "/events")
-            if load.who not in (None, (await connection.answer()).get("x-who")):
-                raise Wrong("another app")
 
-        async def follow(number: int, connection: Connection = connection, ended: list[bool] = ended) -> None:
-            size = await connection.reader.readline()
-            if not size.endswith(b"\n"):
-                raise Cut("an event stream was cut")
-            chunk = await connection.reader.readexactly(int(size, 16) + 2)
-            if size == b"0\r\n":
-                ended.append(True)  # the connection itself stays open for another request
-            elif chunk != f"data: {number}\n\n\r\n".encode():
-                raise Wrong(f"{chunk!r} instead of event {number}")
+class Websocket:
+    """One websocket. `ended`: the app said goodbye and closed it, and not before."""
 
-        go_on, number = await load.one("events", first), 0
-        while go_on and not ended and not load.stop.is_set():
-            go_on = await load.one("events", lambda: follow(number))  # noqa: B023
-            number += 1
-        load.tallies["events"].ended += len(ended)
-        connection.close()
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.connection = Connection(load)
+        self.number, self.ended = 0, False
+
+    async def open(self) -> None:
+        key = base64.b64encode(os.urandom(16)).decode()
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13"}
+        await self.connection.head("GET", "/ws", **upgrade, Sec_WebSocket_Key=key)
+        if self.load.who not in (None, (await self.connection.answer(101)).get("x-who")):
+            raise Wrong("another app")
+
+    async def echo(self) -> None:
+        text = b"%d" % self.number
+        reader, writer = self.connection.reader, self.connection.writer
+        writer.write(masked(TEXT, text))
+        await writer.drain()
+        kind, data = await frame(reader)
+        if kind == CLOSE:
+            writer.write(masked(CLOSE, data))
+            self.ended = await reader.read() == b""
+        elif data != text:
+            raise Wrong(f"{data!r} instead of {text!r}")
+        self.number += 1
 
 
 async def websocket(load: Load) -> None:
     """Websockets, one after the other: each echoes until the app says goodbye and closes."""
     while not load.stop.is_set():
-        connection = Connection(load)
-        ended: list[bool] = []
-
-        async def first(connection: Connection = connection) -> None:
-            key = base64.b64encode(os.urandom(16)).decode()
-            await connection.head(
-                "GET", "/ws", Connection="Upgrade", Upgrade="websocket", Sec_WebSocket_Version="13", Sec_WebSocket_Key=key
-            )
-            if load.who not in (None, (await connection.answer(101)).get("x-who")):
-                raise Wrong("another app")
-
-        async def echo(text: bytes, connection: Connection = connection, ended: list[bool] = ended) -> None:
-            connection.writer.write(masked(TEXT, text))
-            await connection.writer.drain()
-            while True:
-                kind, data = await frame(connection.reader)
-                if kind == CLOSE:
-                    connection.writer.write(masked(CLOSE, data))
-                    ended.append(await connection.reader.read() == b"")
-                    return
-                if data != text:
-                    raise Wrong(f"{data!r} instead of {text!r}")
-                return
-
-        go_on, number = await load.one("websocket", first), 0
-        while go_on and not ended and not load.stop.is_set():
-            go_on = await load.one("websocket", lambda: echo(b"%d" % number))  # noqa: B023
-            number += 1
+        stream = Websocket(load)
+        go_on = await load.one("websocket", stream.open)
+        while go_on and not stream.ended and not load.stop.is_set():
+            go_on = await load.one("websocket", stream.echo)
             await load.rest("websocket")
-        load.tallies["websocket"].ended += len(ended)
-        connection.close()
+        load.tallies["websocket"].ended += stream.ended
+        stream.connection.close()
 
 
 def masked(kind: int, data: bytes) -> bytes:

@@ -111,8 +111,9 @@ async def echoes(reader, writer):
                 if not ending.is_set():
                     writer.write(frame(CLOSE, data))
                 return
-            writer.write(frame(TEXT, data))
-            await writer.drain()
+            if not ending.is_set():  # after a goodbye there is nothing to say
+                writer.write(frame(TEXT, data))
+                await writer.drain()
 
 
 def frame(kind, data):
