@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -41,5 +43,10 @@ def report(
     for item in apps:
         for group in sorted(known.values(), key=lambda group: group.name):
             for command in group.commands:
-                if command.name == f"{group.name}:report":
+                if command.name == f"{group.name}:report" and _is_about_apps(command.function):
                     command.function([str(item.name)])
+
+
+def _is_about_apps(function: Callable[..., object]) -> bool:
+    """Whether a report takes the words that name an app; others are about the machine."""
+    return next(iter(inspect.signature(function).parameters), "") == "words"
