@@ -25,6 +25,7 @@ REASONS = {
 }
 
 NOTICE_SECONDS = 0.2
+GIVE_WAY_SECONDS = 0.3
 
 _noticed = 0
 _shields = 0
@@ -100,3 +101,9 @@ def _insist() -> None:
     while _noticed == noticed:
         os.kill(os.getpid(), signal.SIGHUP)
         time.sleep(NOTICE_SECONDS)
+
+
+def give_way() -> None:
+    """Where a client's stream ended early the client may have gone: the signal that says so counts more than the error,
+    and comes in a moment if it comes at all. Raises Cancelled."""
+    time.sleep(GIVE_WAY_SECONDS)

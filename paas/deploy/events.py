@@ -8,6 +8,8 @@ from paas.deploy.session import Session
 from paas.model.build import moment
 from paas.model.operation import Operation
 
+SETTLE_MILLISECONDS = 100
+
 
 def line(item: Operation) -> str:
     """``2026-11-21T07:12:04Z #3 ps:scale web=2 on hello by admin (ssh): succeeded``."""
@@ -26,6 +28,7 @@ def follow(session: Session, shown: list[Operation]) -> None:
     with INotify() as watcher:
         # The write-ahead log comes and goes; what is in the directory of the database tells of both.
         watcher.add_watch(str(database.parent), flags.MODIFY | flags.CREATE)
+        settled = False
         while True:
             for item in session.operations.since(last):
                 last = item.id
@@ -36,5 +39,10 @@ def follow(session: Session, shown: list[Operation]) -> None:
                 if not record.open:
                     going_on.remove(number)
                     session.console.print(line(record))
-            while not any(event.name.startswith(database.name) for event in watcher.read()):
-                pass
+            # The files change an instant before others can read what was written, so it is looked at again.
+            if settled:
+                while not any(event.name.startswith(database.name) for event in watcher.read()):
+                    pass
+                settled = False
+            else:
+                settled = not watcher.read(timeout=SETTLE_MILLISECONDS)

@@ -41,13 +41,10 @@ def operation(session: Session, app: App, kind: str, words: str = "") -> Iterato
             session.operations.run(record.id)
             yield running
         except Cancelled as cancelled:
-            # Whoever sees its end may read the log at once.
-            _log(session, f"{WARNING}Cancelled: {cancelled.reason}")
-            session.operations.finish(record.id, "cancelled", cancelled.reason)
+            _end(session, record.id, cancelled)
             raise
         except PaasError as error:
-            _log(session, "\n".join(f"{WARNING}{line}" for line in error.lines))
-            session.operations.finish(record.id, "failed", str(error))
+            _end(session, record.id, error)
             raise
         except BaseException as error:
             session.operations.finish(record.id, "failed", f"internal error: {type(error).__name__}")
@@ -71,12 +68,10 @@ def logged(session: Session, app: App, kind: str, words: str = "") -> Iterator[O
             operations.run(record.id)
             yield record
         except Cancelled as cancelled:
-            _log(session, f"{WARNING}Cancelled: {cancelled.reason}")
-            operations.finish(record.id, "cancelled", cancelled.reason)
+            _end(session, record.id, cancelled)
             raise
         except PaasError as error:
-            _log(session, "\n".join(f"{WARNING}{line}" for line in error.lines))
-            operations.finish(record.id, "failed", str(error))
+            _end(session, record.id, error)
             raise
         except BaseException as error:
             operations.finish(record.id, "failed", f"internal error: {type(error).__name__}")
@@ -123,10 +118,10 @@ def adopted_operation(
         try:
             yield RunningOperation(session, app, record, lock)
         except Cancelled as cancelled:
-            session.operations.finish(operation_id, "cancelled", cancelled.reason)
+            _end(session, operation_id, cancelled)
             raise
         except PaasError as error:
-            session.operations.finish(operation_id, "failed", str(error))
+            _end(session, operation_id, error)
             raise
         finally:
             # The parent has its end still before it: it is whom followers look at from now on.
@@ -152,6 +147,18 @@ def _holder(session: Session, app: App, record: Operation) -> str:
             seconds = max(0, round(time.time() - (other.started_at or other.created_at)))
             return f"operation #{other.id} ({other.kind} by {other.caller}, running for {seconds} s)"
     return "another operation"
+
+
+def _end(session: Session, operation_id: int, error: PaasError | Cancelled) -> None:
+    """Record how it ended, unless the hook of its push has done so. Whoever sees the end may read the log at once, so
+    that comes first."""
+    if not session.operations.get(operation_id).open:
+        return
+    cancelled = isinstance(error, Cancelled)
+    lines = [f"Cancelled: {error.reason}"] if isinstance(error, Cancelled) else error.lines
+    _log(session, "\n".join(f"{WARNING}{line}" for line in lines))
+    message = error.reason if isinstance(error, Cancelled) else str(error)
+    session.operations.finish(operation_id, "cancelled" if cancelled else "failed", message)
 
 
 def _log(session: Session, text: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
+from paas import interrupts
 from paas.deploy import plugged, source
 from paas.deploy import release as releases
 from paas.deploy.app_json_env import with_env
@@ -103,7 +104,11 @@ def _load(session: Session, ref: ImageRef, archive: BinaryIO) -> None:
     """Load the archive and insist on the image being in it; else put the engine's names back as they were."""
     ensure_space(session)
     before = session.images.names()
-    loaded = session.images.load(archive, session.console)
+    try:
+        loaded = session.images.load(archive, session.console)
+    except PaasError:
+        interrupts.give_way()
+        raise
     for name in loaded:
         session.console.print(f"Loaded image: {name}" if ":" in name else f"Loaded image ID: {name}")
     wanted = {ref.name, str(ref.digest)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import docker
+import docker.errors
 import pytest
 from support.clients import until
 from support.server import Paas
@@ -61,7 +63,9 @@ def test_boot_starts_what_is_to_run(both: Paas, engine: docker.DockerClient) -> 
     both.stop()
     for name in NAMES:
         for container, _ in containers(both, engine, name):
-            engine.api.kill(container, "SIGKILL")
+            # One that is on its way out may have ended.
+            with contextlib.suppress(docker.errors.APIError):
+                engine.api.kill(container, "SIGKILL")
     both.start()
     until(lambda: {state for _, state in containers(both, engine, "all-b")} == {"running"})
     assert "running" not in {state for _, state in containers(both, engine, "all-a")}

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.in_process import Commands
 
@@ -17,6 +18,12 @@ from paas.model.caller import Caller
 from paas.settings import Settings
 from paas.store.apps import Apps
 from paas.store.database import Database, open_database
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile(
+    "paas", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("paas")
 
 
 @pytest.fixture
