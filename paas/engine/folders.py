@@ -52,13 +52,14 @@ class Folders:
         with tarfile.open(fileobj=data, mode="w") as archive:
             archive.addfile(entry)
         with engine_errors():
-            container = self._container()
+            container = self.container()
             try:
                 self.client.put_archive(container, INSIDE, data.getvalue())
             finally:
                 self.client.remove_container(container, force=True)
 
-    def _container(self) -> str:
+    def container(self) -> str:
+        """One that is never run, with the folder in it."""
         from docker.errors import ImageNotFound
 
         host = self.client.create_host_config(binds=[f"{self.base}:{INSIDE}"])

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from paas.errors import PaasError
 from paas.settings import Settings
@@ -46,6 +47,18 @@ class Database:
             self._migrate()
         except (sqlite3.Error, OSError) as error:
             raise DatabaseFailed(path=self.path, root=settings.root, reason=error) from error
+
+    @classmethod
+    def reading(cls, settings: Settings, path: Path) -> Database:
+        """A copy of the database somewhere else, of this program's version, for reading. Raises DatabaseFailed."""
+        opened = cls.__new__(cls)
+        opened.settings, opened.path = settings, path
+        try:
+            opened.connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+            opened.connection.row_factory = sqlite3.Row
+        except sqlite3.Error as error:
+            raise DatabaseFailed(path=path, root=settings.root, reason=error) from error
+        return opened
 
     @property
     def secrets(self) -> Secrets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from paas.errors import PaasError
@@ -30,9 +30,14 @@ class Secrets:
             raise SecretKeyWrong(path=path) from None
 
     @staticmethod
-    @cache
     def of(root: Path) -> Secrets:
-        return Secrets(root / KEY_FILE)
+        """Those of an installation; backup:restore may put another key in the place of the one that was read."""
+        path = root / KEY_FILE
+        try:
+            found = path.stat()
+        except OSError:
+            return Secrets(path)
+        return _read_once(path, found.st_ino, found.st_mtime_ns)
 
     def encrypt(self, text: str) -> bytes:
         return self._fernet.encrypt(text.encode("utf-8", "surrogateescape"))
@@ -52,6 +57,11 @@ class Secrets:
     def decrypt_mapping(self, data: bytes) -> dict[str, str]:
         values: dict[str, str] = json.loads(self.decrypt(data))
         return values
+
+
+@lru_cache(maxsize=4)
+def _read_once(path: Path, _inode: int, _changed: int) -> Secrets:
+    return Secrets(path)
 
 
 def _read_or_create(path: Path) -> bytes:
