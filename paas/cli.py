@@ -30,6 +30,7 @@ from paas.store.properties import GLOBAL
 MODULES = (
     "apps",
     "aptible",
+    "backup",
     "builder",
     "builds",
     "certs",

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from paas import __version__
 from paas.console import size
+from paas.deploy.network import LABEL_NETWORK
 from paas.deploy.session import Session
 from paas.engine.archives import Volumes, save_images
 from paas.engine.containers import LABEL_ROOT
@@ -187,7 +188,7 @@ def _networks(session: Session) -> tuple[str, ...]:
     with contextlib.suppress(PaasError):
         found = Networks(session.api).all()
         return tuple(
-            item.name for item in found if item.labels.get(LABEL_ROOT) == root and item.name != session.network
+            item.name for item in found if item.labels.get(LABEL_ROOT) == root and LABEL_NETWORK in item.labels
         )
     return ()
 

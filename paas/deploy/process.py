@@ -31,8 +31,10 @@ from paas.model.names import ProcessType
 from paas.model.release import WEB, Release
 from paas.store.apps import App
 from paas.store.config import Config
+from paas.store.locks import held
 from paas.store.properties import GLOBAL
 
+NETWORK_LOCK = "network.lock"
 _MARK = "\ue000"
 _MARKED = re.compile(f"{_MARK}([0-9]+){_MARK}")
 _VARIABLE = r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\})"
@@ -100,7 +102,10 @@ def ensure_network(session: Session, app: App | None = None) -> FixedAddresses |
     app was put on besides, or instead."""
     if app is not None:
         network.check(session, app)
-    return session.containers.ensure_network(session.network, {LABEL_ROOT: str(session.settings.root)})
+    labels = {LABEL_ROOT: str(session.settings.root)}
+    # One at a time: of two that ask at once the engine may make two networks of one name.
+    with held(session.settings.locks_dir / NETWORK_LOCK):
+        return session.containers.ensure_network(session.network, labels)
 
 
 def environment(session: Session, app: App, config: dict[str, str], commit: str | None) -> dict[str, str]:

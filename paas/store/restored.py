@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from pathlib import Path
+from collections.abc import Iterator
 
 from paas.settings import Settings
 from paas.store.database import Database
@@ -18,6 +19,7 @@ def adapt(database: Database, old_root: str, old_root_id: str, settings: Setting
     with database.transaction():
         database.execute("DELETE FROM processes")
         database.execute("DELETE FROM retirements")
+        database.execute("DELETE FROM addresses")
         database.execute(
             "UPDATE operations SET status = 'failed', finished_at = ?, message = ? WHERE status IN ('queued', 'running')",
             (time.time(), INTERRUPTED),
@@ -33,18 +35,34 @@ def adapt(database: Database, old_root: str, old_root_id: str, settings: Setting
         )
 
 
-def keep_keys(database: Database, here: Path) -> None:
-    """Whoever may come in on this machine still may: the keys in the database `here` are added to those of the backup."""
-    columns = ", ".join(
-        row["name"] for row in database.rows("PRAGMA table_info(ssh_keys)") if row["name"] != "id"
-    )
-    database.execute("ATTACH DATABASE ? AS here", (str(here),))
-    try:
-        database.execute(
-            f"INSERT OR IGNORE INTO ssh_keys ({columns}) SELECT {columns} FROM here.ssh_keys"  # noqa: S608 - ours
-        )
-    finally:
-        database.execute("DETACH DATABASE here")
+def keep_keys(database: Database, here: Database) -> list[tuple[str, str]]:
+    """Whoever may come in on this machine still may: its keys are added to those of the backup.
+
+    One whose name is another key's there gets a number behind it; the (old, new) names of such.
+    """
+    renamed = []
+    with database.transaction():
+        known = {row["fingerprint"] for row in database.rows("SELECT fingerprint FROM ssh_keys")}
+        names = {row["name"] for row in database.rows("SELECT name FROM ssh_keys")}
+        for row in here.rows("SELECT * FROM ssh_keys ORDER BY id"):
+            if row["fingerprint"] in known:
+                continue
+            values = {name: row[name] for name in row.keys() if name != "id"}
+            values["name"] = next(name for name in _numbered(row["name"]) if name not in names)
+            if values["name"] != row["name"]:
+                renamed.append((row["name"], values["name"]))
+            names.add(values["name"])
+            marks = ", ".join("?" for _ in values)
+            database.execute(
+                f"INSERT INTO ssh_keys ({', '.join(values)}) VALUES ({marks})",  # noqa: S608 - ours
+                list(values.values()),
+            )
+    return renamed
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}-{number}" for number in itertools.count(2))
 
 
 def replace_content(database: Database, other: Database) -> None:
