@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from paas.errors import PaasError
 from paas.store.database import migrations
@@ -194,11 +194,29 @@ class BackupReader:
                         raise Damaged(reason="a part of it is missing")
                     continue
                 count += 1
-                yield Member(name, entry.size, entry.mode & 0o777, cast(BinaryIO, content))
+                yield Member(name, entry.size, entry.mode & 0o777, cast(BinaryIO, _Content(content)))
         except (tarfile.TarError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise Damaged(reason=f"its archive can't be read ({type(error).__name__})") from None
+            raise _unreadable(error) from None
         # The end of the encryption says that nothing was cut off.
         while self.source.read(READ_BYTES):
             continue
         if not ended:
             raise Damaged(reason="it ends early")
+
+
+class _Content(io.RawIOBase):
+    """A piece's bytes."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._file.read(size)
+        except tarfile.TarError as error:
+            raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> Damaged:
+    return Damaged(reason=f"its archive can't be read ({type(error).__name__})")

@@ -218,6 +218,8 @@ class Opener:
         self._count = 0
         self._plain = b""
         self._chunk = self._take(CHUNK_BYTES + TAG_BYTES)
+        if not self._chunk:
+            raise Damaged(reason="it ends early")
 
     def read(self, size: int = -1) -> bytes:
         """At least one byte, as long as there are any; at most `size`."""
