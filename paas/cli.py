@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from paas import trace
 from paas.commands import base, unsupported
@@ -21,6 +22,8 @@ from paas.commands.help import register_help, unknown_command
 from paas.console import Console
 from paas.deploy.session import Session
 from paas.errors import REFUSED, USAGE, Cancelled, NoRoom, PaasError, UsageError
+from paas.gateway import access
+from paas.model.access import Need
 from paas.model.caller import Caller
 from paas.model.names import printable
 from paas.plugins import loading
@@ -28,6 +31,7 @@ from paas.settings import Settings
 from paas.store.properties import GLOBAL
 
 MODULES = (
+    "access",
     "apps",
     "aptible",
     "backup",
@@ -158,6 +162,20 @@ def commands() -> dict[str, Command]:
     return {command.name: command for group in groups().values() for command in group.commands}
 
 
+class _Gated(TyperCommand):
+    """A command behind the gate: its words are read, then it is decided who may, then its function runs."""
+
+    needs: Need
+
+    def invoke(self, ctx: Any) -> Any:
+        asked = access.Asked.of(self, ctx.params)
+        session = base.session()
+        session.reach = access.admit(
+            lambda: session.database, session.caller, str(self.name), self.needs, asked
+        )
+        return super().invoke(ctx)
+
+
 def parser(name: str) -> Any:
     """The parser of one command, made by Typer from its function's signature."""
     return _parser(commands()[name])
@@ -172,8 +190,10 @@ def _parser(command: Command) -> Any:
         settings |= {"allow_interspersed_args": False, "ignore_unknown_options": False}
     elif command.options_pass:
         settings |= {"ignore_unknown_options": True}
-    app.command(name, context_settings=settings)(command.function)
-    return typer.main.get_command(app)
+    app.command(name, cls=_Gated, context_settings=settings)(command.function)
+    made: Any = typer.main.get_command(app)
+    made.needs = command.needs
+    return made
 
 
 def usage(command: Command) -> str:

@@ -15,8 +15,10 @@ from paas.commands.base import (
     FormatOption,
     Group,
     ReportWords,
+    app_names,
     confirm,
     environment,
+    environments,
     recorded,
     session,
     the_app,
@@ -29,6 +31,7 @@ from paas.deploy.clone import clone as clone_app
 from paas.deploy.deploy_source import deploy_source
 from paas.deploy.rename import rename as rename_app
 from paas.errors import PaasError
+from paas.model.access import DEPLOY, LIST, MANAGE, REPORT, VIEW
 from paas.model.names import AppName, EnvironmentName
 from paas.settings import host_fqdn
 from paas.store.apps import App
@@ -42,11 +45,11 @@ class NoSuchEnvironment(PaasError):
     """Specified account does not exist"""
 
 
-@group.command("list")
+@group.command("list", needs=LIST)
 def list_apps(show_format: FormatOption = "stdout") -> None:
     """List your apps."""
     wanted = environment()
-    names = session().apps.names() if wanted is None else session().apps.environments().get(wanted)
+    names = app_names() if wanted is None else environments().get(wanted)
     if names is None:
         raise NoSuchEnvironment()
     console = session().console
@@ -80,13 +83,13 @@ def create(app: AppArgument = "") -> None:
     console.print(f"Git Remote: paas@{host_fqdn()}:{handle}/{created.name}.git")
 
 
-@group.command("exists")
+@group.command("exists", needs=VIEW)
 def exists(app: AppArgument = "") -> None:
     """Check whether an app exists (exit 0 or 20)."""
     the_app(app)
 
 
-@group.command("destroy")
+@group.command("destroy", needs=MANAGE)
 def destroy(app: AppArgument = "", force: ForceOption = False) -> None:
     """Permanently destroy an app."""
     found = the_app(app)
@@ -95,7 +98,7 @@ def destroy(app: AppArgument = "", force: ForceOption = False) -> None:
     _destroy(found)
 
 
-@group.command("deprovision")
+@group.command("deprovision", needs=MANAGE)
 def deprovision(app: AppArgument = "") -> None:
     """Permanently destroy an app, without asking, as Aptible does."""
     _destroy(the_app(app))
@@ -106,7 +109,7 @@ def _destroy(app: App) -> None:
     changes.destroy(session(), app)
 
 
-@group.command("scale")
+@group.command("scale", needs=DEPLOY)
 def scale(
     app: AppArgument = "",
     service: ServiceArgument = "",
@@ -149,7 +152,7 @@ def clone(
     clone_app(session(), found, name, skip_deploy)
 
 
-@group.command("lock")
+@group.command("lock", needs=DEPLOY)
 def lock(app: AppArgument = "") -> None:
     """Refuse every deploy of an app until apps:unlock."""
     found = the_app(app)
@@ -158,7 +161,7 @@ def lock(app: AppArgument = "") -> None:
     session().console.step("Deploy lock created")
 
 
-@group.command("locked")
+@group.command("locked", needs=VIEW)
 def locked(app: AppArgument = "") -> None:
     """Say whether an app is locked, or being deployed (exit 0 or 1)."""
     if not deploy_lock.locked(session(), the_app(app)):
@@ -166,7 +169,7 @@ def locked(app: AppArgument = "") -> None:
     session().console.print("Deploy lock exists")
 
 
-@group.command("unlock")
+@group.command("unlock", needs=DEPLOY)
 def unlock(app: AppArgument = "") -> None:
     """Let an app be deployed again."""
     found = the_app(app)
@@ -178,10 +181,10 @@ def unlock(app: AppArgument = "") -> None:
     session().console.step("Deploy lock removed")
 
 
-add_set_command(group, "app")
+add_set_command(group, "app", needs=MANAGE)
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def app_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show since when there is an app, and what was deployed."""
     report("app", words, _flags, True, show_format, lambda: property_flags("app", None))

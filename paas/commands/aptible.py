@@ -24,6 +24,7 @@ from paas.deploy.services import (
     set_stop_timeout,
 )
 from paas.errors import NotDeployed, PaasError
+from paas.model.access import DEPLOY, MANAGE, VIEW, Role
 from paas.model.names import ConfigKey, ProcessType, printable, whole_number
 from paas.model.release import WEB
 from paas.store.apps import App
@@ -66,7 +67,7 @@ class NothingToScale(PaasError):
     """Provide at least --container-count, --container-size, or --container-profile"""
 
 
-@deploy_group.command(":deploy", options_pass=True)
+@deploy_group.command(":deploy", options_pass=True, needs=DEPLOY.unless(Role.MANAGE, "words", "username", "password", "email"))
 def deploy(
     app: AppArgument = "",
     words: Words = None,
@@ -138,7 +139,7 @@ def _count(text: str) -> int:
     return count
 
 
-@rebuild_group.command(":rebuild")
+@rebuild_group.command(":rebuild", needs=DEPLOY)
 def rebuild(app: AppArgument = "") -> None:
     """Pull the app's image again, or build its newest commit again, and deploy it."""
     found = the_app(app)
@@ -146,7 +147,7 @@ def rebuild(app: AppArgument = "") -> None:
     pipeline.rebuild(session(), found, "rebuild")
 
 
-@restart_group.command(":restart")
+@restart_group.command(":restart", needs=DEPLOY)
 def restart(
     app: AppArgument = "",
     simulate_oom: Annotated[
@@ -187,7 +188,7 @@ def service_names(app: App) -> list[str]:
     )
 
 
-@services_group.command(":services")
+@services_group.command(":services", needs=VIEW)
 def services(app: AppArgument = "", show_format: FormatOption = "stdout") -> None:
     """List an app's services: what they run, how many and how large."""
     as_json = wants_json(show_format)
@@ -217,7 +218,7 @@ def services(app: AppArgument = "", show_format: FormatOption = "stdout") -> Non
             session().console.print(f"{key.replace('_', ' ').title()}: {value}")
 
 
-@services_group.command("settings")
+@services_group.command("settings", needs=MANAGE)
 def settings(
     app: AppArgument = "",
     service: ServiceArgument = "",
@@ -257,7 +258,7 @@ def scale(app: App, service: str, count: str | None, size: str | None) -> None:
     changes.scale(session(), app, {kind: number}, fresh=kind)
 
 
-@ssh_group.command(":ssh", raw=True)
+@ssh_group.command(":ssh", raw=True, needs=MANAGE)
 def ssh(
     words: Annotated[list[str] | None, typer.Argument(metavar="APP [COMMAND…]", show_default=False)] = None,
     force_tty: Annotated[bool, typer.Option("--force-tty", help="With a terminal in any case")] = False,

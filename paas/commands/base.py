@@ -13,6 +13,7 @@ import typer
 
 from paas.deploy.session import Session
 from paas.errors import AppNotFound, AppNotSpecified, PaasError, UsageError
+from paas.model.access import ADMIN, Need
 from paas.model.names import printable
 from paas.store.apps import App
 
@@ -48,7 +49,8 @@ class Command:
     """One command: its whole name (``apps:create``), the function behind it, and how its words are read.
 
     `raw` commands take the words after their own as they are, options included. `options_pass` commands get
-    options that they do not know as words. `hidden` ones are not listed.
+    options that they do not know as words. `hidden` ones are not listed. `needs`: who may run it; a command that does
+    not say is the administrators'.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Command:
     raw: bool = False
     options_pass: bool = False
     hidden: bool = False
+    needs: Need = ADMIN
 
     @property
     def summary(self) -> str:
@@ -77,14 +80,22 @@ class Group:
     commands: list[Command] = field(default_factory=list)
 
     def command(
-        self, name: str, *aliases: str, raw: bool = False, options_pass: bool = False, hidden: bool = False
+        self,
+        name: str,
+        *aliases: str,
+        needs: Need = ADMIN,
+        raw: bool = False,
+        options_pass: bool = False,
+        hidden: bool = False,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Register a function as ``GROUP:name`` (or as the whole name when it starts with a colon)."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             for position, item in enumerate((name, *aliases)):
                 whole = item[1:] if item.startswith(":") else f"{self.name}:{item}"
-                self.commands.append(Command(whole, function, raw, options_pass, hidden or position > 0))
+                self.commands.append(
+                    Command(whole, function, raw, options_pass, hidden or position > 0, needs)
+                )
             return function
 
         return register
@@ -123,25 +134,56 @@ def the_app(name: str) -> App:
     if not name:
         raise AppNotSpecified()
     wanted = environment()
-    if wanted is None:
-        return session().apps.get(name)
-    known = session().apps.environments()
-    if wanted not in known:
-        raise EnvironmentNotFound(environment=printable(wanted))
-    if name not in known[wanted]:
-        raise AppNotInEnvironment(app=printable(name), environment=wanted)
-    return session().apps.get(name)
+    if wanted is not None:
+        known = environments()
+        if wanted not in known:
+            raise EnvironmentNotFound(environment=printable(wanted))
+        if name not in known[wanted]:
+            raise AppNotInEnvironment(app=printable(name), environment=wanted)
+    found = session().apps.find(name)
+    # The second lock behind the gate's: whatever a command does with its words, it gets no other app.
+    if found is None or found.id not in session().reach:
+        raise AppNotFound(app=printable(name))
+    return found
+
+
+def every_app() -> list[App]:
+    """The apps that the command may touch: all of them, or those on which its caller has the role that it takes."""
+    reach = session().reach
+    return [app for app in session().apps.all() if app.id in reach]
+
+
+def app_names() -> list[str]:
+    """The names of `every_app()`."""
+    return session().apps.names() if session().reach.everything else [app.name for app in every_app()]
+
+
+def environments() -> dict[str, list[str]]:
+    """Aptible's environments with the names of the apps that the command may touch; none without such apps."""
+    found = session().apps.environments()
+    if session().reach.everything:
+        return found
+    names = {app.name for app in every_app()}
+    kept = {name: [app for app in apps if app in names] for name, apps in found.items()}
+    return {name: apps for name, apps in kept.items() if apps}
+
+
+def require_everything() -> None:
+    """For what is not about one app. Raises AppNotSpecified where the caller has roles on apps only."""
+    if not session().reach.everything:
+        raise AppNotSpecified()
 
 
 def the_apps(name: str, everyone: bool) -> list[App]:
     """The apps of ``APP|--all``. Raises as the_app does."""
-    return session().apps.all() if everyone and not name else [the_app(name)]
+    return every_app() if everyone and not name else [the_app(name)]
 
 
 def scoped(words: list[str] | None, everywhere: bool) -> tuple[App | None, list[str]]:
     """What ``APP|--global …`` is about, None for all apps, and the words after it. Raises as the_app does."""
     rest = list(words or [])
     if everywhere:
+        require_everything()
         return None, rest
     return the_app(rest[0] if rest else ""), rest[1:]
 

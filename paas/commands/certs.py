@@ -12,6 +12,7 @@ from paas.commands.base import AppArgument, Group, recorded, session, the_app
 from paas.deploy.certificates import MAX_ARCHIVE_BYTES, NoArchive, from_archive, from_files
 from paas.deploy.reroute import rerouted
 from paas.errors import PaasError
+from paas.model.access import MANAGE, Role
 from paas.model.certificate import Certificate, moment, self_signed
 from paas.model.names import printable
 from paas.router.routes import covers
@@ -64,7 +65,7 @@ class HasOne(PaasError):
     """{app} has a certificate already. Nothing was changed. Take it away first with certs:remove {app}"""
 
 
-@group.command("add", "update")
+@group.command("add", "update", needs=MANAGE.unless(Role.ADMIN, "crt", "key"))
 def add(app: AppArgument = "", crt: CrtArgument = "", key: KeyArgument = "") -> None:
     """Store an app's certificate and key, from files of the host or a tar on standard input."""
     found = the_app(app)
@@ -93,7 +94,7 @@ def _store(app: App, certificate: Certificate, kind: str) -> None:
         console.warn(f"None of its names is a domain of {app.name}: nobody gets it. See domains:report {app.name}")
 
 
-@group.command("generate")
+@group.command("generate", needs=MANAGE)
 def generate(app: AppArgument = "", domain: DomainArgument = "") -> None:
     """Make a self-signed certificate, and a request for one by an authority."""
     found = the_app(app)
@@ -123,7 +124,7 @@ def _asked() -> dict[str, str]:
     return answers | {"C": answers["C"].upper()}
 
 
-@group.command("remove")
+@group.command("remove", needs=MANAGE)
 def remove(app: AppArgument = "") -> None:
     """Forget an app's certificate and key."""
     found = the_app(app)
@@ -134,7 +135,7 @@ def remove(app: AppArgument = "") -> None:
     session().console.step(f"Removed the certificate of {found.name}")
 
 
-@group.command("show")
+@group.command("show", needs=MANAGE)
 def show(app: AppArgument = "", part: PartArgument = "") -> None:
     """Print an app's certificate or its key."""
     found = the_app(app)

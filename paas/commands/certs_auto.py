@@ -13,6 +13,7 @@ from paas.deploy.agent_mail import CERTIFICATES, tell_agent
 from paas.deploy.renewal import forget_others, renew
 from paas.deploy.reroute import rerouted
 from paas.errors import PaasError
+from paas.model.access import MANAGE
 from paas.store.apps import App
 from paas.store.certificates import AUTO
 from paas.store.properties import GLOBAL
@@ -30,7 +31,7 @@ class NoRouter(PaasError):
     """Automatic certificates need the router: {missing}. Nothing was changed"""
 
 
-@group.command("auto")
+@group.command("auto", needs=MANAGE)
 def auto(app: AppArgument = "", state: StateArgument = "") -> None:
     """Get certificates for an app's domains from an authority, and renew them (ACME), or stop that.
 
@@ -81,7 +82,7 @@ def _turn_off(app: App) -> None:
     console.detail("Browsers that were told to use https only (HSTS) remember that: give it another with certs:add")
 
 
-@group.command("renew")
+@group.command("renew", needs=MANAGE)
 def renew_now(app: AppArgument = "", due: DueOption = False, force: RenewOption = False) -> None:
     """Get the automatic certificates that an app lacks or whose renewal failed, now."""
     found = the_app(app)

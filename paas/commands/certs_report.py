@@ -8,6 +8,7 @@ from paas.commands.properties import add_set_command
 from paas.commands.report import Aside, Flags, report
 from paas.deploy import acme
 from paas.deploy.reroute import rerouted
+from paas.model.access import MANAGE, REPORT
 from paas.model.certificate import Certificate, moment, moment_of
 from paas.store.apps import App
 from paas.store.certificates import AUTO, OWN
@@ -21,10 +22,10 @@ def _set(scope: int, key: str, value: str) -> None:
             acme.settings_changed(session())
 
 
-add_set_command(group, acme.NAMESPACE, store=_set)
+add_set_command(group, acme.NAMESPACE, store=_set, needs=MANAGE)
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def certs_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show what certificates apps have, and how getting automatic ones goes."""
     report("ssl", words, _flags, False, show_format, _global_flags)

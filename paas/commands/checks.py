@@ -12,6 +12,7 @@ from paas.commands.report import Flags, report
 from paas.deploy import checks
 from paas.deploy.check_run import run_checks
 from paas.errors import REFUSED, NotDeployed
+from paas.model.access import DEPLOY, MANAGE, REPORT
 from paas.model.names import ProcessType
 from paas.store.apps import App
 
@@ -22,19 +23,19 @@ ProcessesArgument = Annotated[str, typer.Argument(metavar="[TYPE[.N],…]", show
 VERBS: dict[checks.State, str] = {"disabled": "Disabling", "enabled": "Enabling", "skipped": "Skipping"}
 
 
-@group.command("disable")
+@group.command("disable", needs=MANAGE)
 def disable(app: AppArgument = "", types: TypesArgument = "") -> None:
     """Stop the old processes before new ones start, and do not check these."""
     _change("checks:disable", app, types, "disabled")
 
 
-@group.command("enable")
+@group.command("enable", needs=MANAGE)
 def enable(app: AppArgument = "", types: TypesArgument = "") -> None:
     """Check new processes before they serve, as is usual."""
     _change("checks:enable", app, types, "enabled")
 
 
-@group.command("skip")
+@group.command("skip", needs=MANAGE)
 def skip(app: AppArgument = "", types: TypesArgument = "") -> None:
     """Let new processes serve without a check."""
     _change("checks:skip", app, types, "skipped")
@@ -49,7 +50,7 @@ def _change(kind: str, name: str, types: str, state: checks.State) -> None:
     session().console.step(f"{VERBS[state]} zero downtime for {whom}")
 
 
-@group.command("run")
+@group.command("run", needs=DEPLOY)
 def run(app: AppArgument = "", processes: ProcessesArgument = "") -> int:
     """Run the checks of an app's serving processes (exit 1 where one fails)."""
     found = the_app(app)
@@ -59,10 +60,10 @@ def run(app: AppArgument = "", processes: ProcessesArgument = "") -> int:
     return REFUSED if failed else 0
 
 
-add_set_command(group, "checks")
+add_set_command(group, "checks", needs=MANAGE)
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def checks_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show for which process types checks are disabled or skipped."""
     report("checks", words, _flags, False, show_format, lambda: property_flags("checks", None))

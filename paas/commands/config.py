@@ -24,6 +24,7 @@ from paas.deploy import changes
 from paas.deploy.registry import PASSWORD_KEY, PLATFORM_KEYS
 from paas.errors import REFUSED, PaasError, UsageError
 from paas.model import config_formats
+from paas.model.access import MANAGE, VIEW
 from paas.model.names import ConfigKey, printable
 from paas.model.operation import MASK
 from paas.store.apps import App
@@ -89,7 +90,7 @@ def apply(
         config.replace(values)
 
 
-@group.command("bare", hidden=True)
+@group.command("bare", hidden=True, needs=MANAGE)
 def bare(words: Words = None, everywhere: GlobalOption = False, show_format: FormatOption = "stdout") -> None:
     """`config APP` as Dokku shows it, `config --app APP` as Aptible does."""
     if not aptible_style():
@@ -116,7 +117,7 @@ def escaped(value: str) -> str:
     return re.sub(r"[^A-Za-z0-9_\-.,:+/@\n]", lambda match: "\\" + match[0], value).replace("\n", "'\n'")
 
 
-@group.command("show")
+@group.command("show", needs=MANAGE)
 def show(
     words: AppWords = None,
     everywhere: GlobalOption = False,
@@ -134,7 +135,7 @@ def show(
     session().console.print(config_formats.aligned(values))
 
 
-@group.command("get")
+@group.command("get", needs=MANAGE)
 def get(
     words: Words = None,
     everywhere: GlobalOption = False,
@@ -156,7 +157,7 @@ def get(
     return 0
 
 
-@group.command("keys")
+@group.command("keys", needs=VIEW)
 def keys(words: AppWords = None, everywhere: GlobalOption = False, merged: MergedOption = False) -> None:
     """List the names of the variables."""
     config, _, rest = scope(words, everywhere)
@@ -170,7 +171,7 @@ def masked(values: Values) -> str:
     return " ".join(f"{key}={MASK}" for key in values)
 
 
-@group.command("set", "add", options_pass=True)
+@group.command("set", "add", options_pass=True, needs=MANAGE)
 def set_values(
     words: Words = None,
     everywhere: GlobalOption = False,
@@ -228,7 +229,7 @@ def _decode(key: str, value: str) -> str:
         raise InvalidBase64(key=key) from None
 
 
-@group.command("unset", "rm", options_pass=True)
+@group.command("unset", "rm", options_pass=True, needs=MANAGE)
 def unset(words: Words = None, everywhere: GlobalOption = False, no_restart: NoRestartOption = False) -> None:
     """Remove variables."""
     config, app, names = scope(words, everywhere)
@@ -255,7 +256,7 @@ def unset(words: Words = None, everywhere: GlobalOption = False, no_restart: NoR
         apply(config, app, "config:unset", shlex.join(names), remove, no_restart)
 
 
-@group.command("clear")
+@group.command("clear", needs=MANAGE)
 def clear(
     words: AppWords = None, everywhere: GlobalOption = False, no_restart: NoRestartOption = False
 ) -> None:

@@ -26,6 +26,7 @@ from paas.commands.config import (
 from paas.deploy.registry import PASSWORD_KEY, USERNAME_KEY
 from paas.errors import PaasError
 from paas.model import config_formats
+from paas.model.access import MANAGE
 from paas.model.names import printable
 from paas.model.operation import MASK
 
@@ -51,7 +52,7 @@ def _given_out(values: Values) -> Values:
     return {key: value for key, value in values.items() if key != PASSWORD_KEY}
 
 
-@group.command("export")
+@group.command("export", needs=MANAGE)
 def export(
     words: AppWords = None,
     everywhere: GlobalOption = False,
@@ -67,7 +68,7 @@ def export(
     session().console.raw(text.encode("utf-8", "surrogateescape"))
 
 
-@group.command("bundle")
+@group.command("bundle", needs=MANAGE)
 def bundle(words: AppWords = None, everywhere: GlobalOption = False, merged: MergedOption = False) -> None:
     """Print a tar archive with a file for each variable."""
     config, _, rest = scope(words, everywhere)
@@ -84,7 +85,7 @@ def bundle(words: AppWords = None, everywhere: GlobalOption = False, merged: Mer
     session().console.raw(archive.getvalue())
 
 
-@group.command("import")
+@group.command("import", needs=MANAGE)
 def import_values(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="APP|--global FILE|-", show_default=False)

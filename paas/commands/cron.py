@@ -22,6 +22,7 @@ from paas.commands.base import (
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
 from paas.deploy import cron
+from paas.model.access import DEPLOY, MANAGE, REPORT, VIEW
 from paas.store.apps import App
 from paas.store.properties import GLOBAL
 
@@ -36,7 +37,7 @@ TaskArgument = Annotated[
 ]
 
 
-@group.command("list")
+@group.command("list", needs=VIEW)
 def list_tasks(
     words: Annotated[list[str] | None, typer.Argument(metavar="APP", show_default=False)] = None,
     everywhere: GlobalOption = False,
@@ -71,7 +72,7 @@ def _json(item: cron.Scheduled) -> dict[str, object]:
     }
 
 
-@group.command("run")
+@group.command("run", needs=DEPLOY)
 def run(
     app: AppArgument = "",
     task_id: TaskArgument = "",
@@ -91,13 +92,13 @@ def run(
     return 0
 
 
-@group.command("suspend")
+@group.command("suspend", needs=DEPLOY)
 def suspend(app: AppArgument = "", task_id: TaskArgument = "") -> None:
     """Stop starting a task at its times."""
     _suspend(the_app(app), task_id, True)
 
 
-@group.command("resume")
+@group.command("resume", needs=DEPLOY)
 def resume(app: AppArgument = "", task_id: TaskArgument = "") -> None:
     """Start a task at its times again."""
     _suspend(the_app(app), task_id, False)
@@ -116,10 +117,10 @@ def _store(scope: int, key: str, value: str) -> None:
         session().console.warn(NO_MAIL)
 
 
-add_set_command(group, cron.NAMESPACE, store=_store)
+add_set_command(group, cron.NAMESPACE, store=_store, needs=MANAGE)
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def cron_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show how many tasks an app has and what is suspended."""
     report("cron", words, _flags, True, show_format, lambda: _computed_mail(property_flags("cron", None)))

@@ -10,6 +10,7 @@ from paas.commands.base import FormatOption, Group, ReportWords, recorded, scope
 from paas.commands.report import Flags, Several, report
 from paas.deploy import docker_options as options
 from paas.errors import PaasError
+from paas.model.access import MANAGE, REPORT_MANAGED
 from paas.model.names import ProcessType
 from paas.store.apps import App
 
@@ -82,7 +83,7 @@ def clear(words: PhaseWords = None, process: Processes = None) -> None:
         session().console.step_header(f"Clearing docker-options for {app.name} on {phase}")
 
 
-@group.command("list")
+@group.command("list", needs=MANAGE)
 def listed(
     app: Annotated[str, typer.Argument(metavar="APP", show_default=False)] = "",
     phase: Annotated[str, typer.Option("--phase", metavar="PHASE", help="build, deploy or run")] = "",
@@ -98,7 +99,7 @@ def listed(
             session().console.print(option)
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT_MANAGED)
 def docker_options_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show the options of each phase."""
     report("docker-options", words, _flags, True, show_format)

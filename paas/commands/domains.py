@@ -20,6 +20,7 @@ from paas.commands.base import FormatOption as Format
 from paas.commands.report import Flags, report
 from paas.deploy import domains
 from paas.errors import PaasError
+from paas.model.access import MANAGE, MANAGE_SOME, REPORT
 from paas.model.domain import Domain
 from paas.store.apps import App
 
@@ -38,7 +39,7 @@ def _parsed(words: list[str] | None, command: str) -> list[Domain]:
     return [Domain.parse(word) for word in words]
 
 
-@group.command("add")
+@group.command("add", needs=MANAGE)
 def add(app: AppArgument = "", words: Words = None) -> None:
     """Add domains to an app."""
     found, wanted = the_app(app), _parsed(words, "domains:add <app>")
@@ -49,7 +50,7 @@ def add(app: AppArgument = "", words: Words = None) -> None:
         session().console.step(added if domain in new else f"Skipping: {domain} already added to {found.name}")
 
 
-@group.command("remove")
+@group.command("remove", needs=MANAGE)
 def remove(app: AppArgument = "", words: Words = None) -> None:
     """Remove domains from an app."""
     found, wanted = the_app(app), _parsed(words, "domains:remove <app>")
@@ -59,7 +60,7 @@ def remove(app: AppArgument = "", words: Words = None) -> None:
         session().console.step(f"Removed {domain} from {found.name}")
 
 
-@group.command("set")
+@group.command("set", needs=MANAGE)
 def set_domains(app: AppArgument = "", words: Words = None) -> None:
     """Replace an app's domains."""
     found, wanted = the_app(app), _parsed(words, "domains:set <app>")
@@ -68,7 +69,7 @@ def set_domains(app: AppArgument = "", words: Words = None) -> None:
     session().console.step(f"Set {' '.join(wanted)} for {found.name}")
 
 
-@group.command("clear")
+@group.command("clear", needs=MANAGE_SOME)
 def clear(app: AppArgument = "", everyone: AllOption = False) -> None:
     """Remove all domains of an app."""
     for found in the_apps(app, everyone):
@@ -77,7 +78,7 @@ def clear(app: AppArgument = "", everyone: AllOption = False) -> None:
         session().console.step(f"Cleared domains in {found.name}")
 
 
-@group.command("reset", "setup")
+@group.command("reset", "setup", needs=MANAGE)
 def reset(app: AppArgument = "") -> None:
     """Give an app its default domains again: its name below each global domain."""
     found = the_app(app)
@@ -89,7 +90,7 @@ def reset(app: AppArgument = "") -> None:
         session().console.warn(f"{domain} belongs to another app")
 
 
-@group.command("enable")
+@group.command("enable", needs=MANAGE_SOME)
 def enable(app: AppArgument = "", everyone: AllOption = False) -> None:
     """Let an app be reached by its domains again."""
     for found in the_apps(app, everyone):
@@ -98,7 +99,7 @@ def enable(app: AppArgument = "", everyone: AllOption = False) -> None:
         session().console.step(f"Enabled domains for {found.name}")
 
 
-@group.command("disable")
+@group.command("disable", needs=MANAGE_SOME)
 def disable(app: AppArgument = "", everyone: AllOption = False) -> None:
     """Let an app be reached by a port of the host only."""
     for found in the_apps(app, everyone):
@@ -146,7 +147,7 @@ def _set_global(kind: str, everything: list[Domain], named: list[Domain]) -> Non
         domains.set_everywhere(session(), everything)
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def domains_report(words: ReportWords = None, show_format: Format = "stdout") -> None:
     """Show under which names apps are reached."""
     report("domains", words, _flags, False, show_format, _global_flags)

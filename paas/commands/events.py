@@ -8,6 +8,7 @@ import typer
 
 from paas.commands.base import Group, NumberOption, recorded, session
 from paas.deploy import events
+from paas.model.access import LIST
 from paas.store.properties import GLOBAL
 
 ALWAYS = "Every change is recorded, always: there is nothing to switch"
@@ -16,23 +17,23 @@ group = Group("events", "Show the changes that were made, a line each", bare="ev
 trace_group = Group("trace", "Show what commands do")
 
 
-@group.command(":events")
+@group.command(":events", needs=LIST)
 def show(
     tail: Annotated[bool, typer.Option("--tail", "-t", help="Go on with what begins and ends")] = False,
     number: NumberOption = 100,
 ) -> None:
     """Print the last changes of all apps, oldest first: when, what, by whom, and how each ended."""
-    found = session().operations.recent(None, number)[::-1]
+    found = list(session().operations.search(apps=session().reach.ids, limit=number))[::-1]
     for item in found:
         session().console.print(events.line(item))
     if tail:
         events.follow(session(), found)
 
 
-@group.command("list")
+@group.command("list", needs=LIST)
 def list_kinds() -> None:
     """List the names of the changes that were recorded."""
-    for kind in session().operations.kinds():
+    for kind in session().operations.kinds(session().reach.ids):
         session().console.print(kind)
 
 

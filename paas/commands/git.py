@@ -27,6 +27,7 @@ from paas.deploy.from_archive import STDIN, deploy_archive
 from paas.deploy.source import SOURCE_IMAGE, Author, deploy_branch
 from paas.deploy.sync import Build, sync
 from paas.errors import PaasError
+from paas.model.access import DEPLOY, MANAGE, REPORT, VIEW, Role
 from paas.model.git_url import RemoteUrl
 from paas.model.image import ImageRef
 from paas.model.names import BranchName
@@ -71,7 +72,7 @@ class NoArchive(PaasError):
     """Please specify an archive url or -- to fetch the archive from stdin"""
 
 
-@group.command("from-image")
+@group.command("from-image", needs=DEPLOY.unless(Role.ADMIN, "build_dir"))
 def from_image(
     app: AppArgument = "",
     image: ImageArgument = "",
@@ -85,7 +86,7 @@ def from_image(
     pipeline.deploy_image(session(), found, "git:from-image", ref, author, build_dir, force)
 
 
-@group.command("load-image")
+@group.command("load-image", needs=DEPLOY.unless(Role.ADMIN, "build_dir"))
 def load_image(
     app: AppArgument = "",
     image: ImageArgument = "",
@@ -102,7 +103,7 @@ def load_image(
     pipeline.deploy_image(session(), found, "git:load-image", ref, author, build_dir, force, archive)
 
 
-@group.command("from-archive", raw=True)
+@group.command("from-archive", raw=True, needs=DEPLOY)
 def from_archive(words: ArchiveWords = None, archive_type: ArchiveTypeOption = "tar") -> None:
     """Deploy a tar, tar.gz or zip archive from a URL, or (--) from standard input."""
     rest = list(words or [])
@@ -125,7 +126,7 @@ def from_archive(words: ArchiveWords = None, archive_type: ArchiveTypeOption = "
         deploy_archive(session(), found, kind, archive_url(place), author)
 
 
-@group.command("sync")
+@group.command("sync", needs=DEPLOY)
 def sync_remote(
     app: AppArgument = "",
     remote: RemoteArgument = "",
@@ -145,7 +146,7 @@ def sync_remote(
     sync(session(), found, RemoteUrl.parse(remote), wanted, when, skip_deploy_branch)
 
 
-@group.command("initialize")
+@group.command("initialize", needs=DEPLOY)
 def initialize(app: AppArgument = "") -> None:
     """Make the app's repository, which its first push or deploy makes otherwise."""
     found = the_app(app)
@@ -153,11 +154,11 @@ def initialize(app: AppArgument = "") -> None:
     session().repository(found).create(deploy_branch(session(), found))
 
 
-group.command("unlock")(unlock)
-add_set_command(group, "git", word="key")
+group.command("unlock", needs=DEPLOY)(unlock)
+add_set_command(group, "git", word="key", needs=MANAGE)
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def git_report(
     words: ReportWords = None,
     show_format: FormatOption = "stdout",
@@ -185,7 +186,7 @@ def _global_flags() -> Flags:
     return property_flags("git", None, *REPORTED)
 
 
-@group.command("status")
+@group.command("status", needs=VIEW)
 def status(app: AppArgument = "") -> None:
     """Show an app's branches and which commit is deployed."""
     found = the_app(app)

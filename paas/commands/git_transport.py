@@ -12,6 +12,7 @@ from paas.deploy import pipeline, plugged
 from paas.deploy.source import DEFAULT_BRANCH, deploy_branch
 from paas.errors import AppNotFound, NameTaken, PaasError
 from paas.gateway.git_transport import Service, run_git_service
+from paas.model.access import ANYONE, Finds, Need, Role
 from paas.model.names import AppName, BranchName, printable
 from paas.store.apps import App
 from paas.store.properties import GLOBAL
@@ -37,18 +38,20 @@ class NoLfsServer(PaasError):
     """paas keeps no Git LFS content: it comes from the remote of git:sync --build. Nothing was changed. To push without it: GIT_LFS_SKIP_PUSH=1 git push ..."""
 
 
-@group.command(":git-lfs-authenticate", ":git-lfs-transfer", hidden=True)
+@group.command(":git-lfs-authenticate", ":git-lfs-transfer", hidden=True, needs=ANYONE)
 def lfs(words: Annotated[list[str], typer.Argument(metavar="PATH OPERATION")]) -> None:
     """What git-lfs asks for before a push; there is no such server here."""
     raise NoLfsServer()
 
 
-@group.command(":git-receive-pack", hidden=True)
+@group.command(":git-receive-pack", hidden=True, needs=Need(Role.DEPLOY, Finds.REPOSITORY))
 def receive_pack(path: PathArgument) -> int:
     """Take a push; an app that does not exist is made."""
     name = AppName.from_repository_path(path)
     app = session().apps.find(name)
     if app is None:
+        if not session().reach.everything:
+            raise AppNotFound(app=name)
         if session().properties.computed(GLOBAL, "app", "disable-autocreation") == "true":
             raise AutoCreationDisabled()
         try:
@@ -58,7 +61,7 @@ def receive_pack(path: PathArgument) -> int:
     return _serve("git-receive-pack", app)
 
 
-@group.command(":git-upload-pack", hidden=True)
+@group.command(":git-upload-pack", hidden=True, needs=Need(Role.VIEW, Finds.REPOSITORY))
 def upload_pack(path: PathArgument) -> int:
     """Answer a fetch or clone."""
     name = AppName.from_repository_path(path)
@@ -74,7 +77,7 @@ def _serve(service: Service, app: App) -> int:
     return run_git_service(session().settings, service, repository.path, session().caller)
 
 
-@group.command(":git-hook", hidden=True)
+@group.command(":git-hook", hidden=True, needs=Need(Role.DEPLOY, hook=True))
 def hook(name: PathArgument) -> None:
     """Deploy what a push brings; called by hooks/pre-receive with the refs on standard input."""
     app = session().apps.get(AppName.parse(name))

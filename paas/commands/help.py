@@ -11,6 +11,7 @@ from paas.commands import unsupported
 from paas.commands.base import Command, Group, session
 from paas.console import Console
 from paas.errors import REFUSED
+from paas.model.access import ANYONE
 from paas.model.names import printable
 
 HIDDEN_GROUPS = ("git-transport",)
@@ -26,10 +27,10 @@ def register_help(groups: dict[str, Group], usage: Usage) -> None:
     for group in list(groups.values()):
         if any(command.name == f"{group.name}:help" for command in group.commands):
             continue
-        group.commands.append(Command(f"{group.name}:help", _group_help(group, usage), hidden=True))
+        group.commands.append(Command(f"{group.name}:help", _group_help(group, usage), hidden=True, needs=ANYONE))
     top = Group("help", "Print the list of commands", bare="help")
 
-    @top.command(":help")
+    @top.command(":help", needs=ANYONE)
     def show_help(
         name: Annotated[str, typer.Argument(metavar="[COMMAND]", show_default=False)] = "",
         everything: Annotated[bool, typer.Option("--all", help="Every command of every group")] = False,

@@ -20,6 +20,7 @@ from paas.commands.base import (
 from paas.deploy import logs as app_logs
 from paas.deploy import traffic
 from paas.errors import NotDeployed, PaasError
+from paas.model.access import VIEW, VIEW_SOME
 
 group = Group("logs", "Show the logs of an app", bare="logs")
 
@@ -32,7 +33,7 @@ class OnlyOfRequests(PaasError):
     """What processes print has no JSON form. Leave --format out, or add --router for the requests"""
 
 
-@group.command(":logs")
+@group.command(":logs", needs=VIEW)
 def logs(
     app: AppArgument = "",
     tail: Annotated[bool, typer.Option("--tail", "-t", help="Go on printing what comes")] = False,
@@ -57,7 +58,7 @@ def logs(
     app_logs.show(session(), found, process, number, tail, quiet or session().console.quiet)
 
 
-@group.command("failed")
+@group.command("failed", needs=VIEW_SOME)
 def failed(app: AppArgument = "", everywhere: AllOption = False) -> None:
     """Show what the last deploy that failed has said, of an app or of all."""
     for found in the_apps(app, everywhere):

@@ -14,6 +14,7 @@ from paas.commands.base import (
     Group,
     ReportWords,
     confirm,
+    every_app,
     recorded,
     session,
     the_app,
@@ -23,6 +24,7 @@ from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
 from paas.deploy import network
 from paas.errors import PaasError
+from paas.model.access import REPORT
 from paas.model.network import BUILT_IN, network_name
 from paas.store.apps import App
 
@@ -117,7 +119,7 @@ def rebuild(app: AppArgument = "") -> None:
 @group.command("rebuildall")
 def rebuild_all() -> None:
     """Do network:rebuild for every app."""
-    _rebuild(session().apps.all())
+    _rebuild(every_app())
 
 
 def _rebuild(apps: list[App]) -> None:
@@ -128,7 +130,7 @@ def _rebuild(apps: list[App]) -> None:
 add_set_command(group, "network", store=lambda *change: network.set_property(session(), *change))
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def network_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show which networks an app's containers are on."""
     report("network", words, _flags, True, show_format, lambda: property_flags("network", None))

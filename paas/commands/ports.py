@@ -11,6 +11,7 @@ from paas.commands.base import AppArgument, FormatOption, Group, ReportWords, re
 from paas.commands.report import Flags, report
 from paas.deploy import ports
 from paas.errors import PaasError
+from paas.model.access import MANAGE, REPORT, VIEW
 from paas.model.port import PortMapping
 from paas.store.apps import App
 
@@ -34,7 +35,7 @@ def _given(words: list[str] | None) -> list[str]:
     return words
 
 
-@group.command("list")
+@group.command("list", needs=VIEW)
 def list_ports(app: AppArgument = "") -> None:
     """List the port mappings that were set for an app."""
     found = the_app(app)
@@ -50,7 +51,7 @@ def list_ports(app: AppArgument = "") -> None:
         console.print(f"{INDENT}{scheme.ljust(widths[0])}  {host.ljust(widths[1])}  {container}")
 
 
-@group.command("add")
+@group.command("add", needs=MANAGE)
 def add(app: AppArgument = "", words: Words = None) -> None:
     """Add port mappings to an app."""
     found, new = the_app(app), [PortMapping.parse(word) for word in _given(words)]
@@ -58,7 +59,7 @@ def add(app: AppArgument = "", words: Words = None) -> None:
         ports.add(session(), found, new)
 
 
-@group.command("set")
+@group.command("set", needs=MANAGE)
 def set_ports(app: AppArgument = "", words: Words = None) -> None:
     """Replace an app's port mappings."""
     found, wanted = the_app(app), [PortMapping.parse(word) for word in _given(words)]
@@ -66,7 +67,7 @@ def set_ports(app: AppArgument = "", words: Words = None) -> None:
         ports.replace(session(), found, wanted)
 
 
-@group.command("remove")
+@group.command("remove", needs=MANAGE)
 def remove(
     app: AppArgument = "",
     words: Annotated[
@@ -81,7 +82,7 @@ def remove(
         ports.remove(session(), found, lambda item: item in whole or item.host in numbers)
 
 
-@group.command("clear")
+@group.command("clear", needs=MANAGE)
 def clear(app: AppArgument = "") -> None:
     """Remove all port mappings that were set: the detected one counts again."""
     found = the_app(app)
@@ -89,7 +90,7 @@ def clear(app: AppArgument = "") -> None:
         ports.replace(session(), found, [])
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def ports_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show the port mappings of apps, set and detected."""
     report("ports", words, _flags, True, show_format)

@@ -10,6 +10,7 @@ import typer
 from paas.commands.base import GlobalOption, Group, recorded, scoped, session
 from paas.commands.report import Flags
 from paas.errors import PaasError
+from paas.model.access import ADMIN, Need
 from paas.model.properties import APP, BOTH, GLOBAL_ONLY, NAMESPACES
 from paas.store.apps import App
 from paas.store.properties import GLOBAL
@@ -42,11 +43,12 @@ def add_set_command(
     word: str = "property",
     default_key: str = "",
     store: Callable[[int, str, str], None] | None = None,
+    needs: Need = ADMIN,
 ) -> None:
     """Register `GROUP:NAME`, which sets or, without a value, unsets what `namespace` declares.
 
     `word` is what this group calls a property in its errors (Dokku's git group: key). A single word that is no key is
-    the value of `default_key`. `store` (app id or GLOBAL, key, value) is for what takes more than keeping it.
+    the value of `default_key`. `store` (app id or GLOBAL, key, value) is for what takes more than keeping it. `needs`: who may, as of any command.
     """
     declared = NAMESPACES[namespace]
 
@@ -77,7 +79,7 @@ def add_set_command(
         session().console.header(f"Setting {key} to {stored}" if stored else f"Unsetting {key}")
 
     set_property.__doc__ = f"Set or clear a {group.name} property of an app or of all: {', '.join(sorted(declared))}."
-    group.command(name)(set_property)
+    group.command(name, needs=needs)(set_property)
 
 
 def property_flags(namespace: str, app: App | None, *keys: str) -> Flags:

@@ -16,6 +16,7 @@ from paas.deploy.inspection import inspection
 from paas.deploy.traffic import NOTHING, summary
 from paas.engine.containers import ContainerState
 from paas.errors import NotDeployed, PaasError
+from paas.model.access import DEPLOY, MANAGE, REPORT
 from paas.model.names import ProcessType, printable, whole_number
 from paas.store.apps import App
 
@@ -40,7 +41,7 @@ class NotScalable(PaasError):
     """{kind} is not a valid process name to scale up"""
 
 
-@group.command("scale")
+@group.command("scale", needs=DEPLOY)
 def scale(
     app: AppArgument = "",
     counts: Counts = None,
@@ -90,10 +91,10 @@ def _count(text: str) -> tuple[ProcessType, int]:
     return kind, count
 
 
-add_set_command(group, "ps")
+add_set_command(group, "ps", needs=MANAGE)
 
 
-@group.command("inspect")
+@group.command("inspect", needs=MANAGE)
 def inspect(app: AppArgument = "") -> None:
     """Show all that the engine knows of an app's containers, without the values of its variables."""
     found = the_app(app)
@@ -102,7 +103,7 @@ def inspect(app: AppArgument = "") -> None:
     session().console.print(json.dumps(inspection(session(), found), indent=4, sort_keys=True))
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def ps_report(
     words: ReportWords = None,
     show_format: FormatOption = "stdout",

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import AllOption, no_more, session, the_app
+from paas.commands.base import AllOption, every_app, no_more, session, the_app
 from paas.commands.ps import group
 from paas.deploy import changes, pipeline
-from paas.deploy.every_app import Action, every_app
+from paas.deploy.every_app import Action
+from paas.deploy.every_app import every_app as on_each
 from paas.deploy.registry import IMAGE_KEY
 from paas.deploy.restore import restore as restore_app
 from paas.deploy.restore import wanted
@@ -18,6 +19,7 @@ from paas.deploy.session import Session
 from paas.deploy.skipped import skipped_release
 from paas.deploy.source import deploy_branch
 from paas.errors import PaasError
+from paas.model.access import DEPLOY_SOME
 from paas.model.names import ProcessType
 from paas.store.apps import App
 
@@ -36,7 +38,7 @@ class NoSuchType(PaasError):
 def _do(what: str, action: Action, words: list[str], everywhere: bool, parallel: int) -> None:
     if everywhere:
         no_more(words)
-        every_app(session(), what, action, parallel)
+        on_each(session(), every_app(), what, action, parallel)
         return
     no_more(words[1:])
     action(session(), the_app(words[0] if words else ""))
@@ -50,7 +52,7 @@ def _deployed(session: Session, app: App) -> bool:
     return False
 
 
-@group.command("restart")
+@group.command("restart", needs=DEPLOY_SOME)
 def restart(words: AppTypeWords = None, everywhere: AllOption = False, parallel: ParallelOption = 1) -> None:
     """Replace an app's processes by new ones without losing a request."""
     rest = list(words or [])
@@ -70,7 +72,7 @@ def restart(words: AppTypeWords = None, everywhere: AllOption = False, parallel:
     _do("restart", action, rest, everywhere, parallel)
 
 
-@group.command("stop")
+@group.command("stop", needs=DEPLOY_SOME)
 def stop(words: AppWords = None, everywhere: AllOption = False, parallel: ParallelOption = 1) -> None:
     """Stop an app's processes until ps:start."""
 
@@ -82,7 +84,7 @@ def stop(words: AppWords = None, everywhere: AllOption = False, parallel: Parall
     _do("stop", action, list(words or []), everywhere, parallel)
 
 
-@group.command("start")
+@group.command("start", needs=DEPLOY_SOME)
 def start(words: AppWords = None, everywhere: AllOption = False, parallel: ParallelOption = 1) -> None:
     """Start a stopped app, with the config that was set meanwhile."""
 
@@ -98,7 +100,7 @@ def start(words: AppWords = None, everywhere: AllOption = False, parallel: Paral
     _do("start", action, list(words or []), everywhere, parallel)
 
 
-@group.command("rebuild")
+@group.command("rebuild", needs=DEPLOY_SOME)
 def rebuild(words: AppWords = None, everywhere: AllOption = False, parallel: ParallelOption = 1) -> None:
     """Pull the app's image again, or build its newest commit again, and release it."""
 
@@ -110,7 +112,7 @@ def rebuild(words: AppWords = None, everywhere: AllOption = False, parallel: Par
     _do("rebuild", action, list(words or []), everywhere, parallel)
 
 
-@group.command("restore")
+@group.command("restore", needs=DEPLOY_SOME)
 def restore(app: MaybeApp = "", everywhere: AllOption = False, parallel: ParallelOption = 1) -> None:
     """Start what should run and does not, as at boot; not what is set to restore false."""
 
@@ -126,8 +128,8 @@ def restore(app: MaybeApp = "", everywhere: AllOption = False, parallel: Paralle
     _do("restore", action, [app] if app else [], everywhere or not app, parallel)
 
 
-@group.command("retire")
+@group.command("retire", needs=DEPLOY_SOME)
 def retire(app: MaybeApp = "") -> None:
     """Remove old containers that are drained or due, and images that no release needs."""
-    for found in [the_app(app)] if app else session().apps.all():
+    for found in [the_app(app)] if app else every_app():
         retire_due(session(), found)

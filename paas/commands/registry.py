@@ -14,6 +14,7 @@ from paas.commands.base import (
     ReportWords,
     no_more,
     recorded,
+    require_everything,
     session,
     the_app,
 )
@@ -22,6 +23,7 @@ from paas.commands.report import Flags, report
 from paas.deploy.registry_push import TAG_VERSION, image_repository, server_prefix
 from paas.engine.push import log_in
 from paas.errors import PaasError
+from paas.model.access import MANAGE, REPORT
 from paas.model.image import registry_server
 from paas.model.names import printable
 from paas.store.apps import App
@@ -45,7 +47,7 @@ class InvalidUser(PaasError):
     """Invalid username: {text}. It has no colon and no control characters. Nothing was changed"""
 
 
-@group.command("login")
+@group.command("login", needs=MANAGE)
 def login(
     words: LoginWords = None,
     everywhere: Annotated[bool, typer.Option("--global", help="For all apps")] = False,
@@ -71,7 +73,7 @@ def login(
     session().console.warn(f"Login Succeeded for {app.name if app else 'global registry'}")
 
 
-@group.command("logout")
+@group.command("logout", needs=MANAGE)
 def logout(words: LogoutWords = None, everywhere: GlobalOption = False) -> None:
     """Forget a login of an app, or of all."""
     app, rest = _scope(words, everywhere, 1, "logout")
@@ -93,8 +95,9 @@ def _scope(
     """The app, None for all, and the words after it. `count` words without an app mean all, the way it once was."""
     rest = list(words or [])
     if everywhere:
+        require_everything()
         return None, rest
-    if len(rest) == count and session().apps.find(rest[0]) is None:
+    if len(rest) == count and session().reach.everything and session().apps.find(rest[0]) is None:
         session().console.warn(f"Deprecated: please use --global flag for global registry {command}")
         return None, rest
     return the_app(rest[0] if rest else ""), rest[1:]
@@ -103,7 +106,7 @@ def _scope(
 add_set_command(group, "registry")
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def registry_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show where an app's images are pushed to."""
     report("registry", words, _flags, True, show_format, _global_flags)

@@ -12,13 +12,14 @@ from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import report
 from paas.deploy import changes
 from paas.errors import NotDeployed, UsageError
+from paas.model.access import DEPLOY, MANAGE, REPORT, VIEW
 from paas.model.names import whole_number
 
 group = Group("releases", "List releases and go back to one", bare="releases")
-add_set_command(group, "releases")
+add_set_command(group, "releases", needs=MANAGE)
 
 
-@group.command(":releases")
+@group.command(":releases", needs=VIEW)
 def releases(app: AppArgument = "", show_format: FormatOption = "stdout") -> None:
     """List an app's releases, newest first."""
     as_json = wants_json(show_format)
@@ -52,7 +53,7 @@ def releases(app: AppArgument = "", show_format: FormatOption = "stdout") -> Non
     console.table(table)
 
 
-@group.command("rollback")
+@group.command("rollback", needs=DEPLOY)
 def rollback(
     app: AppArgument = "",
     number: Annotated[
@@ -70,7 +71,7 @@ def rollback(
     changes.rollback(session(), found, wanted)
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def releases_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show how many releases are kept."""
     flags = lambda app: property_flags("releases", app)  # noqa: E731

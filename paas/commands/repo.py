@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from paas.commands.base import AppArgument, Group, session, the_app
 from paas.deploy import housekeeping
+from paas.model.access import DEPLOY
 
 group = Group("repo", "Manage the apps' repositories")
 
 
-@group.command("gc")
+@group.command("gc", needs=DEPLOY)
 def gc(app: AppArgument = "") -> None:
     """Pack the app's repository, and drop what no branch or tag needs any more."""
     housekeeping.collect_garbage(session(), the_app(app))
 
 
-@group.command("purge-cache")
+@group.command("purge-cache", needs=DEPLOY)
 def purge_cache(app: AppArgument = "") -> None:
     """Remove what is kept between builds of an app: its build folder and its submodules."""
     housekeeping.purge_cache(session(), the_app(app))

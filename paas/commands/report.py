@@ -8,7 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from paas.commands.base import no_more, session, the_app, wants_json
+from paas.commands.base import (
+    every_app,
+    no_more,
+    session,
+    the_app,
+    wants_json,
+)
 from paas.errors import PaasError
 from paas.store.apps import App
 
@@ -73,7 +79,7 @@ def report(
     if "--global" in words:
         _show(kind, "--global", global_flags(), asked, as_json, legacy)
         return
-    apps = [the_app(names[0])] if names else session().apps.all()
+    apps = [the_app(names[0])] if names else every_app()
     if not apps:
         session().console.warn("You haven't deployed any applications yet")
     for app in apps:

@@ -10,6 +10,7 @@ from paas.commands.base import AppArgument, FormatOption, Group, ReportWords, re
 from paas.commands.report import Flags, report
 from paas.deploy import resources
 from paas.deploy.resources import DEFAULT, Which
+from paas.model.access import MANAGE, REPORT
 from paas.model.names import ProcessType
 from paas.store.apps import App
 
@@ -31,7 +32,7 @@ Egress = Annotated[str, typer.Option("--network-egress", metavar="N", help="Stor
 Gpu = Annotated[str, typer.Option("--nvidia-gpu", metavar="N", help="Graphics processors, a number or all")]
 
 
-@group.command("limit")
+@group.command("limit", needs=MANAGE)
 def limit(
     app: AppArgument = "",
     process_type: ProcessOption = "",
@@ -48,7 +49,7 @@ def limit(
     _change("limit", app, process_type, values)
 
 
-@group.command("reserve")
+@group.command("reserve", needs=MANAGE)
 def reserve(
     app: AppArgument = "",
     process_type: ProcessOption = "",
@@ -95,13 +96,13 @@ def _kind(process_type: str) -> str:
     return ProcessType.parse(process_type) if process_type else DEFAULT
 
 
-@group.command("limit-clear")
+@group.command("limit-clear", needs=MANAGE)
 def limit_clear(app: AppArgument = "", process_type: ProcessOption = "") -> None:
     """Remove the limits of all process types or of one."""
     _clear("limit", app, process_type)
 
 
-@group.command("reserve-clear")
+@group.command("reserve-clear", needs=MANAGE)
 def reserve_clear(app: AppArgument = "", process_type: ProcessOption = "") -> None:
     """Remove the reservations of all process types or of one."""
     _clear("reserve", app, process_type)
@@ -115,7 +116,7 @@ def _clear(which: Which, name: str, process_type: str) -> None:
     session().console.header(f"clearing {app.name} {NOUNS[which]}{f' ({kind})' if kind else ''}")
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def resource_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show the limits and reservations of each process type."""
     report("resource", words, _flags, True, show_format)

@@ -13,6 +13,7 @@ from paas.commands.base import AppArgument, FormatOption, Group, session, the_ap
 from paas.deploy import one_off, run_containers
 from paas.deploy.logs import stream
 from paas.deploy.run_containers import RunContainer
+from paas.model.access import DEPLOY, MANAGE, VIEW, Role
 
 group = Group("run", "Run a one-off process inside a container", bare="run")
 enter_group = Group("enter", "Enter running app containers", bare="enter")
@@ -44,7 +45,7 @@ ContainerOption = Annotated[str, typer.Option("--container", metavar="NAME", hel
 MaybeApp = Annotated[str, typer.Argument(metavar="[APP]", show_default=False)]
 
 
-@group.command(":run", raw=True)
+@group.command(":run", raw=True, needs=MANAGE)
 def run(
     words: Words = None,
     env: EnvOption = None,
@@ -61,7 +62,7 @@ def run(
     return one_off.run(session(), app, rest[1:], options)
 
 
-@group.command("detached", raw=True)
+@group.command("detached", raw=True, needs=MANAGE)
 def detached(
     words: Words = None,
     env: EnvOption = None,
@@ -77,7 +78,7 @@ def detached(
     session().console.print(one_off.run_detached(session(), app, rest[1:], options))
 
 
-@group.command("list")
+@group.command("list", needs=VIEW)
 def list_containers(app: AppArgument = "", show_format: FormatOption = "stdout") -> None:
     """List an app's run containers; those that ended are there for ten minutes."""
     as_json = wants_json(show_format)
@@ -126,7 +127,7 @@ def _chosen(app: str, container: str) -> list[RunContainer]:
     return run_containers.run_containers(session(), the_app(app))
 
 
-@group.command("logs")
+@group.command("logs", needs=VIEW.unless(Role.ADMIN, "container"))
 def logs(
     app: MaybeApp = "",
     container: ContainerOption = "",
@@ -139,7 +140,7 @@ def logs(
     stream(session(), sources, number, tail, quiet or session().console.quiet)
 
 
-@group.command("stop")
+@group.command("stop", needs=MANAGE.unless(Role.ADMIN, "container"))
 def stop(app: MaybeApp = "", container: ContainerOption = "") -> None:
     """Stop and remove an app's run containers, or one of them."""
     for item in _chosen(app, container):
@@ -147,13 +148,13 @@ def stop(app: MaybeApp = "", container: ContainerOption = "") -> None:
         run_containers.stop(session(), item)
 
 
-@group.command("retire")
+@group.command("retire", needs=DEPLOY)
 def retire(app: MaybeApp = "") -> None:
     """Remove the run containers that have ended or are out of time, of an app or of all."""
     run_containers.sweep(session(), the_app(app) if app else None, keep_seconds=0)
 
 
-@enter_group.command(":enter", raw=True)
+@enter_group.command(":enter", raw=True, needs=MANAGE)
 def enter(words: EnterWords = None) -> int:
     """Run a shell or a command in a running container of the app."""
     rest = list(words or [])

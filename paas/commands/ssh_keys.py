@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import FormatOption, Group, session
+from paas.commands.access import described, parse_grants
+from paas.commands.base import FormatOption, Group, recorded, session
 from paas.errors import PaasError
 from paas.model.names import SshKeyName, printable
+from paas.store.access import Access
 from paas.store.keys import Keys, NoKeyGiven
 
 group = Group("ssh-keys", "Manage public ssh keys that are allowed to connect")
@@ -45,13 +47,32 @@ def add(
     file: Annotated[
         str, typer.Argument(metavar="[FILE]", show_default=False, help="Else standard input")
     ] = "",
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role",
+            metavar="ROLE:APP",
+            help="view, deploy or manage this app, and no more; may be repeated. Without it the key is an administrator's",
+        ),
+    ] = None,
 ) -> None:
-    """Let a public key in, from a file or standard input."""
+    """Let a public key in, from a file or standard input: an administrator's, unless --role says what it may do."""
     if not name:
         raise KeyNotNamed()
     key_name = SshKeyName.parse(name)
-    key = Keys(session().database).add(key_name, _key_text(name, file))
-    session().console.print(key.fingerprint)
+    grants = parse_grants(role or [])
+    text = _key_text(name, file)
+    may = " ".join(role or ["admin"])
+    with recorded(None, "ssh-keys:add", f"{key_name} {may}"), session().database.transaction():
+        key = Keys(session().database).add(key_name, text, grants is None)
+        for app, wanted in (grants or {}).items():
+            Access(session().database).grant(key, wanted, app)
+    console = session().console
+    console.print(key.fingerprint)
+    if grants is None:
+        console.warn(
+            f"{key.name} is an administrator's key: it may do everything here. Limit one with --role ROLE:APP"
+        )
 
 
 def _key_text(name: str, file: str) -> str:
@@ -76,7 +97,7 @@ def list_keys(name: NameArgument = "", show_format: FormatOption = "text") -> No
         raise InvalidKeyFormat()
     everyone = Keys(session().database).all()
     keys = [key for key in everyone if not name or key.name == name]
-    console = session().console
+    console, access = session().console, Access(session().database)
     if show_format == "json":
         console.json(
             [
@@ -85,6 +106,8 @@ def list_keys(name: NameArgument = "", show_format: FormatOption = "text") -> No
                     "name": key.name,
                     "SSHCOMMAND_ALLOWED_KEYS": ALLOWED,
                     "public-key": key.public_key,
+                    "admin": key.admin,
+                    "roles": {app: str(role) for app, role in access.roles(key).items()},
                 }
                 for key in keys
             ]
@@ -95,7 +118,7 @@ def list_keys(name: NameArgument = "", show_format: FormatOption = "text") -> No
     if not keys:
         raise NoSuchKey(name=printable(name))
     for key in keys:
-        console.print(f'{key.fingerprint} NAME="{key.name}" SSHCOMMAND_ALLOWED_KEYS="{ALLOWED}"')
+        console.print(f'{key.fingerprint} NAME="{key.name}" SSHCOMMAND_ALLOWED_KEYS="{ALLOWED}" ROLES="{described(key)}"')
 
 
 @group.command("remove")
@@ -111,5 +134,6 @@ def remove(
     if key is None:
         session().console.warn(f"There is no key {printable(fingerprint or name)}; nothing was changed")
         return
-    keys.remove(key)
+    with recorded(None, "ssh-keys:remove", key.name):
+        keys.remove(key)
     session().console.step(f"Removed {key.name} ({key.fingerprint})")

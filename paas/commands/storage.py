@@ -26,6 +26,7 @@ from paas.commands.report import Flags, report
 from paas.deploy import storage, storage_exec
 from paas.errors import PaasError, UsageError
 from paas.model import storage as model
+from paas.model.access import REPORT, VIEW
 from paas.model.names import ProcessType, printable
 from paas.model.storage import EVERY_TYPE, Attachment, Entry
 from paas.store.apps import App
@@ -176,7 +177,7 @@ def _without_options(words: list[str] | None) -> list[str]:
     return list(words or [])
 
 
-@group.command("list")
+@group.command("list", needs=VIEW)
 def list_mounts(app: AppArgument = "", show_format: FormatOption = "text") -> None:
     """List what is mounted in an app's processes."""
     found = the_app(app)
@@ -334,7 +335,7 @@ def _inventory(as_json: bool, any_at_all: bool = True, with_apps: bool = False) 
         console.detail(f"{entry.name}\t{model.SCHEDULER}\t{last}")
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def storage_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show an app's mounts, or with --global all entries and who mounts them."""
     if "--global" in (words or []):

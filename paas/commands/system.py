@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from paas.commands.base import Group, known, recorded, session, the_app
+from paas import __version__
+from paas.commands.base import Command, Group, every_app, known, recorded, session, the_app
 from paas.deploy import cleanup as cleaning
 from paas.deploy import host
 from paas.errors import UsageError
+from paas.model.access import VIEW_SOME
 
 cleanup_group = Group("cleanup", "Remove ended containers and nameless images of paas", bare="cleanup")
 report_group = Group("report", "Show the machine, the versions and all reports", bare="report")
@@ -29,7 +31,7 @@ def cleanup(app: OptionalApp = "") -> None:
     session().console.detail(f"Removed containers: {containers}, images: {images}")
 
 
-@report_group.command(":report")
+@report_group.command(":report", needs=VIEW_SOME)
 def report(
     app: OptionalApp = "",
     everything: Annotated[bool, typer.Option("--all", help="With every app's reports")] = False,
@@ -37,14 +39,22 @@ def report(
     """Show the machine and the versions, and with an app every report about it."""
     if app and everything:
         raise UsageError("Give an app or --all, not both")
-    apps = [the_app(app)] if app else session().apps.all() if everything else []
-    for name, value in host.facts(session()).items():
+    apps = [the_app(app)] if app else every_app() if everything else []
+    # The machine is the administrators' matter.
+    facts = host.facts(session()) if session().reach.everything else {"paas version": __version__}
+    for name, value in facts.items():
         session().console.step(f"{name}: {value}")
     for item in apps:
-        for group in sorted(known.values(), key=lambda group: group.name):
-            for command in group.commands:
-                if command.name == f"{group.name}:report" and _is_about_apps(command.function):
-                    command.function([str(item.name)])
+        for command in _reports():
+            if item.id in session().reach.at(command.needs.role):
+                command.function([str(item.name)])
+
+
+def _reports() -> list[Command]:
+    """Those that are about apps, by their names."""
+    groups = sorted(known.values(), key=lambda group: group.name)
+    every = [command for group in groups for command in group.commands if command.name == f"{group.name}:report"]
+    return [command for command in every if _is_about_apps(command.function)]
 
 
 def _is_about_apps(function: Callable[..., object]) -> bool:

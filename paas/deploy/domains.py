@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from paas.deploy.ports import ensure_port
-from paas.deploy.reroute import rerouted
+from paas.deploy.reroute import DomainNotFree, rerouted
 from paas.deploy.session import Session
 from paas.errors import PaasError
 from paas.model.domain import Domain, InvalidDomain
@@ -17,7 +17,10 @@ class DomainTaken(PaasError):
 
 
 def add(session: Session, app: App, domains: Iterable[Domain]) -> list[Domain]:
-    """Also enables domains that were disabled. Returns those that the app did not have. Raises DomainTaken."""
+    """Also enables domains that were disabled. Returns those that the app did not have.
+
+    Raises DomainTaken, or DomainNotFree where the caller may not know by whom.
+    """
     known = session.apps.domains(app)
     new = [domain for domain in dict.fromkeys(domains) if domain not in known]
     if new or not session.domains.enabled(app.id):
@@ -35,7 +38,7 @@ def remove(session: Session, app: App, domains: Iterable[Domain]) -> None:
 
 
 def replace(session: Session, app: App, domains: Iterable[Domain]) -> None:
-    """Raises DomainTaken."""
+    """Raises DomainTaken or DomainNotFree."""
     with rerouted(session):
         session.domains.clear(app.id)
         _take(session, app, dict.fromkeys(domains))
@@ -90,6 +93,8 @@ def _take(session: Session, app: App, domains: Iterable[str]) -> None:
     for domain in domains:
         owner = session.domains.owner(domain)
         if owner is not None and owner != app.id:
+            if not session.reach.sees(owner):
+                raise DomainNotFree(domain=domain)
             other = session.apps.by_id(owner)
             raise DomainTaken(domain=domain, owner=other.name if other else owner)
         session.domains.add(app.id, domain)

@@ -22,8 +22,9 @@ def line(item: Operation) -> str:
 
 def follow(session: Session, shown: list[Operation]) -> None:
     """Print what begins or ends from now on, until the caller goes away; `shown` has been printed already."""
+    reach = session.reach
     last = max((item.id for item in shown), default=0)
-    going_on = {item.id for item in session.operations.open()}
+    going_on = {item.id for item in session.operations.open() if reach.sees(item.app_id)}
     database = session.settings.database_path
     with INotify() as watcher:
         # The write-ahead log comes and goes; what is in the directory of the database tells of both.
@@ -32,6 +33,8 @@ def follow(session: Session, shown: list[Operation]) -> None:
         while True:
             for item in session.operations.since(last):
                 last = item.id
+                if not reach.sees(item.app_id):
+                    continue
                 session.console.print(line(item))
                 going_on |= {item.id} if item.open else set()
             for number in sorted(going_on):

@@ -20,9 +20,8 @@ class SomeFailed(PaasError):
     """{what} failed for {count} of the apps: {names}"""
 
 
-def every_app(session: Session, what: str, action: Action, at_once: int) -> None:
-    """Do it for all apps; `at_once` below 1 means as many as there are processors. Raises SomeFailed at the end."""
-    apps = session.apps.all()
+def every_app(session: Session, apps: list[App], what: str, action: Action, at_once: int) -> None:
+    """Do it for each of the apps; `at_once` below 1 means as many as there are processors. Raises SomeFailed at the end."""
     at_once = at_once if at_once > 0 else os.cpu_count() or 1
     if at_once == 1 or len(apps) < 2:
         failed = _one_by_one(session, what, action, apps)
@@ -95,7 +94,7 @@ def _begin(session: Session, what: str, action: Action, app: App, said: TextIO) 
     code = 1
     try:
         own = Session(session.settings, session.caller, Console(said, said, session.console.quiet))
-        own.waits = session.waits
+        own.waits, own.reach = session.waits, session.reach
         code = 0 if _performed(own, what, action, app) else 1
     except Cancelled as cancelled:
         said.write(f" !     {app.name}: cancelled ({cancelled.reason})\n")

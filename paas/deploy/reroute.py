@@ -16,12 +16,20 @@ class HostPortTaken(PaasError):
     """Host port {port} is used by app {owner}. Nothing was changed. See ports:list {owner}"""
 
 
+class HostPortNotFree(PaasError):
+    """Host port {port} can't be had. Nothing was changed. Choose another one, or ask an administrator"""
+
+
 class HostPortOfRouter(PaasError):
     """Host port {port} is the router's own. Nothing was changed. Choose another one"""
 
 
 class HostPortBusy(PaasError):
     """The router can't listen on host port {port}: {reason}. Nothing was changed. Choose another one, or stop what holds it"""
+
+
+class DomainNotFree(PaasError):
+    """{domain} can't be had. Nothing was changed. Choose another domain, or ask an administrator"""
 
 
 class DomainLedElsewhere(PaasError):
@@ -32,8 +40,8 @@ class DomainLedElsewhere(PaasError):
 def rerouted(session: Session) -> Iterator[None]:
     """Store what the block changes in the database and bring the router in step, or leave both as they were.
 
-    Domains may be new: the agent is told, for their certificates. Raises HostPortTaken, HostPortOfRouter, HostPortBusy,
-    DomainLedElsewhere, PluginFailed and RouterFailed.
+    Domains may be new: the agent is told, for their certificates. Raises HostPortTaken, HostPortNotFree, HostPortOfRouter,
+    HostPortBusy, DomainNotFree, DomainLedElsewhere, PluginFailed and RouterFailed.
     """
     with session.routing():
         before, lost_before = reaches(session), lost_domains(session)
@@ -43,6 +51,8 @@ def rerouted(session: Session) -> Iterator[None]:
                 _check(session, before, reaches(session))
                 for item in lost_domains(session):
                     if item not in lost_before:
+                        if not (_seen(session, item.owner) and _seen(session, item.app)):
+                            raise DomainNotFree(domain=item.domain)
                         raise DomainLedElsewhere(domain=item.domain, owner=item.owner, app=item.app)
                 session.apply(routes(session), routing.version(session.database))
         except BaseException:
@@ -50,6 +60,12 @@ def rerouted(session: Session) -> Iterator[None]:
                 session.router.apply(routes(session))
             raise
     tell_agent(session.settings, CERTIFICATES)
+
+
+def _seen(session: Session, name: str) -> bool:
+    """Whether the caller may know of the app."""
+    app = session.apps.find(name)
+    return app is not None and session.reach.sees(app.id)
 
 
 def _check(session: Session, before: list[Reach], after: list[Reach]) -> None:
@@ -62,6 +78,8 @@ def _check(session: Session, before: list[Reach], after: list[Reach]) -> None:
             continue
         if item.owner is None:
             raise HostPortOfRouter(port=item.number)
+        if not _seen(session, item.owner):
+            raise HostPortNotFree(port=item.number)
         raise HostPortTaken(port=item.number, owner=item.owner)
     had, wanted = ({item.host for reach in every for item, _ in reach.host_ports(settings)} for every in (before, after))
     for number in sorted(wanted - had):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from paas.console import Console
 from paas.deploy import routes
+from paas.model.access import EVERYTHING
 from paas.model.caller import Caller
 from paas.model.release import Process
 from paas.router import Router, choose
@@ -47,6 +48,8 @@ class Session:
         self.console = console
         # Whether an operation takes its turn behind another one of the app (--no-wait: it is refused).
         self.waits = NO_WAIT not in caller.push_options
+        # Which apps the caller may touch; the gate before the command says it.
+        self.reach = EVERYTHING
         self._traffic: dict[int, Traffic] | None = None
 
     @cached_property

@@ -136,7 +136,7 @@ def main(argv: list[bytes], env: Environment) -> int:
     root = root_directory(env)
     open_standard_descriptors()
     door, key_id, words = invocation(argv, env)
-    if door == "host" and len(words) == 3 and words[0] == b"ssh-keys:add" and words[2] != b"-":
+    if door == "host" and _names_key_file(words):
         # The service's user may not be able to read the caller's file, so the caller opens it.
         try:
             _become_standard_input(words.pop())
@@ -229,6 +229,14 @@ def open_standard_descriptors() -> None:
         except OSError:
             # The lowest free number is the missing one.
             posix.set_inheritable(posix.open("/dev/null", posix.O_RDWR), True)
+
+
+def _names_key_file(words: list[bytes]) -> bool:
+    """Whether these are ``ssh-keys:add [--role ROLE:APP]… NAME FILE``."""
+    rest = words[1:] if words[:1] == [b"ssh-keys:add"] else []
+    while rest[:1] and rest[0].startswith(b"--role"):
+        rest = rest[2 if rest[0] == b"--role" else 1 :]
+    return len(rest) == 2 and rest[1] != b"-" and not rest[0].startswith(b"-")
 
 
 def _become_standard_input(path: bytes) -> None:

@@ -63,6 +63,7 @@ class Key:
     name: str
     fingerprint: str
     public_key: str
+    admin: bool
 
 
 class Keys:
@@ -83,8 +84,11 @@ class Keys:
     def by_id(self, key_id: int) -> Key | None:
         return self._one("id", key_id)
 
-    def add(self, name: SshKeyName, text: str) -> Key:
-        """Store a key given as a line of an authorized_keys or .pub file. Raises the errors above."""
+    def add(self, name: SshKeyName, text: str, admin: bool = True) -> Key:
+        """Store a key given as a line of an authorized_keys or .pub file. `admin` False: it has no role anywhere yet.
+
+        Raises the errors above.
+        """
         public_key = canonical(text)
         mark = fingerprint(public_key)
         known = self.by_fingerprint(mark)
@@ -92,8 +96,8 @@ class Keys:
             raise DuplicateKey(name=known.name)
         try:
             self.database.execute(
-                "INSERT INTO ssh_keys (name, fingerprint, public_key, created_at) VALUES (?, ?, ?, ?)",
-                (name, mark, public_key, int(time.time())),
+                "INSERT INTO ssh_keys (name, fingerprint, public_key, created_at, admin) VALUES (?, ?, ?, ?, ?)",
+                (name, mark, public_key, int(time.time()), int(admin)),
             )
         except sqlite3.IntegrityError:
             raise DuplicateKeyName(name=name) from None
@@ -174,4 +178,4 @@ def authorized_line(settings: Settings, key: Key) -> str:
 
 
 def _key(row: Row) -> Key:
-    return Key(row["id"], row["name"], row["fingerprint"], row["public_key"])
+    return Key(row["id"], row["name"], row["fingerprint"], row["public_key"], bool(row["admin"]))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from paas.model.caller import Caller
 from paas.model.operation import NoSuchOperation, Operation, OperationStatus
 from paas.store.apps import App
 from paas.store.database import Database, Row
+
+PAGE = 500
 
 
 class Operations:
@@ -54,16 +58,44 @@ class Operations:
             )
         return [_operation(row) for row in rows]
 
+    def search(
+        self, since: float = 0, caller: str = "", apps: Collection[int] | None = None, limit: int = -1
+    ) -> Iterator[Operation]:
+        """Those begun at `since` (epoch seconds) or later, by a key's name, on apps by their ids; read as they are
+        asked for. `limit` -1: all."""
+        where = "created_at >= ?"
+        chosen: list[object] = [since]
+        if caller:
+            where += " AND caller = ?"
+            chosen.append(caller)
+        if apps is not None:
+            where += " AND app_id IN (SELECT value FROM json_each(?))"
+            chosen.append(json.dumps(sorted(apps)))
+        last = 2**62
+        # Some at a time: an open query would keep the database's log from being emptied while somebody reads slowly.
+        while limit and (
+            rows := self.database.rows(
+                f"SELECT * FROM operations WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?",  # noqa: S608 - ours
+                (*chosen, last, PAGE if limit < 0 else min(limit, PAGE)),
+            )
+        ):
+            yield from map(_operation, rows)
+            last = rows[-1]["id"]
+            limit -= len(rows) if limit > 0 else 0
+
     def since(self, last: int) -> list[Operation]:
         """Those after number `last`, oldest first."""
         rows = self.database.rows("SELECT * FROM operations WHERE id > ? ORDER BY id", (last,))
         return [_operation(row) for row in rows]
 
-    def kinds(self) -> list[str]:
-        """The names of all changes that were ever recorded, sorted."""
-        return [
-            row["kind"] for row in self.database.rows("SELECT DISTINCT kind FROM operations ORDER BY kind")
-        ]
+    def kinds(self, apps: Collection[int] | None = None) -> list[str]:
+        """The names of all changes that were ever recorded, sorted; of all apps or of some, by their ids."""
+        rows = self.database.rows(
+            "SELECT DISTINCT kind FROM operations WHERE ? IS NULL OR app_id IN (SELECT value FROM json_each(?))"
+            " ORDER BY kind",
+            (None if apps is None else 1, json.dumps(sorted(apps or ()))),
+        )
+        return [row["kind"] for row in rows]
 
     def open(self, app_id: int | None = None) -> list[Operation]:
         """Those that have not ended, oldest first; of one app or of all."""

@@ -24,6 +24,7 @@ from paas.commands.report import Flags, report
 from paas.deploy.ports import stored
 from paas.deploy.reroute import rerouted
 from paas.errors import PaasError
+from paas.model.access import MANAGE, REPORT
 from paas.plugins import hookimpl
 from paas.router.routes import User
 
@@ -104,7 +105,7 @@ def _store(app: App, users: Mapping[str, str]) -> None:
     session().properties.set(app.id, NAMESPACE, USERS, json.dumps(users) if users else "")
 
 
-@group.command("on", "enable")
+@group.command("on", "enable", needs=MANAGE)
 def on(app: AppArgument = "", user: FirstUser = "", password: Password = "") -> None:
     """Ask for a name and a password from now on."""
     found = the_app(app)
@@ -125,7 +126,7 @@ def on(app: AppArgument = "", user: FirstUser = "", password: Password = "") -> 
             )
 
 
-@group.command("off", "disable")
+@group.command("off", "disable", needs=MANAGE)
 def off(app: AppArgument = "") -> None:
     """Let everybody in; the users stay for the next time."""
     found = the_app(app)
@@ -134,7 +135,7 @@ def off(app: AppArgument = "") -> None:
     session().console.step(f"Disabled HTTP auth for {found.name}")
 
 
-@group.command("add-user")
+@group.command("add-user", needs=MANAGE)
 def add_user(app: AppArgument = "", user: UserArgument = "", password: Password = "") -> None:
     """Add a user, or change a password: an argument, or a line on standard input."""
     found = the_app(app)
@@ -150,7 +151,7 @@ def add_user(app: AppArgument = "", user: UserArgument = "", password: Password 
         session().console.detail(f"Nobody is asked yet: http-auth:on {found.name}")
 
 
-@group.command("remove-user")
+@group.command("remove-user", needs=MANAGE)
 def remove_user(app: AppArgument = "", user: UserArgument = "") -> None:
     """Remove a user; what was right until then is not any more."""
     found = the_app(app)
@@ -165,7 +166,7 @@ def remove_user(app: AppArgument = "", user: UserArgument = "") -> None:
     session().console.step(f"Removed user {name} from {found.name}")
 
 
-@group.command("list")
+@group.command("list", needs=MANAGE)
 def list_users(app: AppArgument = "", show_format: FormatOption = "stdout") -> None:
     """List an app's users."""
     as_json = wants_json(show_format)
@@ -177,7 +178,7 @@ def list_users(app: AppArgument = "", show_format: FormatOption = "stdout") -> N
         session().console.print(name)
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def auth_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show which apps ask for a password, and whom they let in."""
     report(NAMESPACE, words, _flags, False, show_format)

@@ -19,6 +19,7 @@ from paas.commands.base import (
 )
 from paas.commands.report import Flags, report
 from paas.deploy.reroute import rerouted
+from paas.model.access import MANAGE, REPORT
 from paas.plugins import hookimpl
 
 from .page import DEFAULT, MAX_INPUT_BYTES, PageExpected, read_page
@@ -57,7 +58,7 @@ def paas_app_cloned(session: Session, app: App) -> None:
     session.properties.set(app.id, NAMESPACE, ENABLED, "")
 
 
-@group.command("on", "enable")
+@group.command("on", "enable", needs=MANAGE)
 def on(app: AppArgument = "") -> None:
     """Answer every request with the maintenance page, at once."""
     found = the_app(app)
@@ -68,7 +69,7 @@ def on(app: AppArgument = "") -> None:
     session().console.step("done")
 
 
-@group.command("off", "disable")
+@group.command("off", "disable", needs=MANAGE)
 def off(app: AppArgument = "") -> None:
     """Let requests reach the app again."""
     found = the_app(app)
@@ -82,7 +83,7 @@ def _switch(app: App, kind: str, value: str) -> None:
         session().properties.set(app.id, NAMESPACE, ENABLED, value)
 
 
-@group.command("custom-page")
+@group.command("custom-page", needs=MANAGE)
 def custom_page(app: AppArgument = "") -> None:
     """Store a page from standard input: HTML, or a tar with maintenance.html; an empty one is the page of paas."""
     found = the_app(app)
@@ -98,7 +99,7 @@ def custom_page(app: AppArgument = "") -> None:
     )
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def maintenance_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show which apps are in maintenance."""
     report(NAMESPACE, words, _flags, False, show_format)

@@ -15,14 +15,16 @@ from paas.commands.base import (
     FormatOption,
     Group,
     ReportWords,
+    every_app,
     recorded,
     session,
     the_app,
     wants_json,
 )
 from paas.commands.report import Flags, report
-from paas.deploy.reroute import rerouted
+from paas.deploy.reroute import DomainNotFree, rerouted
 from paas.errors import PaasError
+from paas.model.access import MANAGE, REPORT, VIEW_SOME
 from paas.model.domain import Domain
 from paas.model.names import printable, whole_number
 from paas.plugins import hookimpl
@@ -131,7 +133,7 @@ def _name(session: Session, app_id: int) -> str:
     return found.name if found else str(app_id)
 
 
-@group.command("set")
+@group.command("set", needs=MANAGE)
 def set_redirect(app: AppArgument = "", source: Source = "", target: Target = "", code: Code = "") -> None:
     """Lead a domain to another one, with the path that is asked for."""
     found = the_app(app)
@@ -147,6 +149,8 @@ def set_redirect(app: AppArgument = "", source: Source = "", target: Target = ""
         raise ToItself(domain=domain)
     owner = session().domains.owner(domain)
     if owner not in (None, found.id):
+        if not session().reach.sees(owner):
+            raise DomainNotFree(domain=domain)
         raise DomainOfOther(domain=domain, owner=_name(session(), owner or 0))
     with recorded(found, "redirect:set", f"{domain} {place} {number}"), rerouted(session()):
         session().properties.set(found.id, NAMESPACE, domain, json.dumps([place, number]))
@@ -169,7 +173,7 @@ def _target(given: str) -> str:
     return f"{scheme.lower()}//{name}:{port}" if port else f"{scheme.lower()}//{name}"
 
 
-@group.command("unset")
+@group.command("unset", needs=MANAGE)
 def unset(app: AppArgument = "", source: Source = "") -> None:
     """Let a domain lead nowhere else any more."""
     found = the_app(app)
@@ -183,11 +187,11 @@ def unset(app: AppArgument = "", source: Source = "") -> None:
     session().console.step(f"Unsetting redirect for {found.name}: {domain}")
 
 
-@group.command(":redirect", "list")
+@group.command(":redirect", "list", needs=VIEW_SOME)
 def list_redirects(app: OptionalApp = "", show_format: FormatOption = "stdout") -> None:
     """List the redirects of an app, or of all."""
     as_json = wants_json(show_format)
-    apps = [the_app(app)] if app else session().apps.all()
+    apps = [the_app(app)] if app else every_app()
     stored = session().properties.by_app(NAMESPACE)
     rows = [
         (str(item.name), each)
@@ -210,7 +214,7 @@ def _shown(target: str) -> str:
     return target.removeprefix("//")
 
 
-@group.command("report", options_pass=True)
+@group.command("report", options_pass=True, needs=REPORT)
 def redirect_report(words: ReportWords = None, show_format: FormatOption = "stdout") -> None:
     """Show where apps' domains lead."""
     report(NAMESPACE, words, _flags, False, show_format)

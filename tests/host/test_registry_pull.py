@@ -296,12 +296,12 @@ def test_cancelling_a_pull(paas: Paas, host: Door, registry: Registry, put: Put,
     process.stdin.close()
     # Cut, the engine waits before it tries again.
     assert registry.line.cut.wait(60)
-    [record] = json.loads(host.ssh("operations", "cancelled", "--format", "json").ok())
+    record = json.loads(host.ssh("operations", "cancelled", "--format", "json").ok())
     assert record["status"] == "running"
     host.ssh("operation:cancel", str(record["id"])).ok()
     with process:
         assert process.wait(60) == 130
-    [record] = json.loads(host.ssh("operations", "cancelled", "--format", "json").ok())
+    record = json.loads(host.ssh("operations", "cancelled", "--format", "json").ok())
     assert record["status"] == "cancelled"
     assert host.ssh("config:keys", "cancelled").ok() == ""
     registry.stop()

@@ -90,7 +90,7 @@ def shown(host: Door, app: str) -> str:
         ("services", "--app", app, "--format", "json"),
     ):
         found += host.ssh(*words).ok()
-    for record in json.loads(host.ssh("operations", app, "--format", "json").ok()):
+    for record in map(json.loads, host.ssh("operations", app, "--format", "json").ok().splitlines()):
         found += host.ssh("operation:logs", str(record["id"])).ok()
     return found
 

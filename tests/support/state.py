@@ -67,7 +67,9 @@ def current_release(paas: Paas, app: str) -> dict[str, Any] | None:
 
 def operations(paas: Paas, app: str) -> list[dict[str, Any]]:
     """Newest first."""
-    found: list[dict[str, Any]] = json.loads(paas.command("operations", app, "--format", "json").ok())
+    found: list[dict[str, Any]] = [
+        json.loads(line) for line in paas.command("operations", app, "--format", "json").ok().splitlines()
+    ]
     return found
 
 

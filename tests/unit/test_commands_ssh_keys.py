@@ -21,8 +21,9 @@ def key(letter: str) -> str:
 
 def test_a_key_from_standard_input(paas_command: Commands, settings: Settings) -> None:
     said = paas_command("ssh-keys:add", "admin", stdin=f"{key('a')} me@laptop\n", door="ssh")
-    assert said.code == 0 and said.out.startswith("SHA256:") and said.err == ""
-    line = f'{said.out.strip()} NAME="admin" SSHCOMMAND_ALLOWED_KEYS="restrict,pty"\n'
+    assert said.code == 0 and said.out.startswith("SHA256:")
+    assert said.err.startswith(" !     admin is an administrator's key: it may do everything here. ")
+    line = f'{said.out.strip()} NAME="admin" SSHCOMMAND_ALLOWED_KEYS="restrict,pty" ROLES="admin"\n'
     assert paas_command("ssh-keys:list") == paas_command("ssh-keys:list", "admin") == Said(0, line, "")
     assert (settings.root / ".ssh/authorized_keys").read_text().endswith(f"{key('a')} admin\n")
 
@@ -68,7 +69,9 @@ def test_listing(paas_command: Commands) -> None:
         paas_command("ssh-keys:add", letter, stdin=key(letter))
     items = json.loads(paas_command("ssh-keys:list", "--format", "json").out)
     assert [(item["name"], item["public-key"]) for item in items] == [("a", key("a")), ("b", key("b"))]
-    assert sorted(items[0]) == ["SSHCOMMAND_ALLOWED_KEYS", "fingerprint", "name", "public-key"]
+    assert sorted(items[0]) == [
+        "SSHCOMMAND_ALLOWED_KEYS", "admin", "fingerprint", "name", "public-key", "roles",
+    ]  # fmt: skip
     assert paas_command("ssh-keys:list", "nope", "--format", "json") == Said(0, "[]\n", "")
     assert paas_command("ssh-keys:list", "nope").code == 1
     said = paas_command("ssh-keys:list", "--format", "xml")
@@ -89,7 +92,7 @@ def test_the_record_of_operations(paas_command: Commands) -> None:
     paas_command("apps:create", "a")
     paas_command("config:set", "a", "K=v")
     paas_command("ps:scale", "a", "web=2")
-    records = json.loads(paas_command("operations", "a", "--format", "json").out)
+    records = [json.loads(line) for line in paas_command("operations", "a", "--format", "json").out.splitlines()]
     assert [(item["kind"], item["words"], item["caller"], item["door"], item["status"]) for item in records] == [
         ("ps:scale", "web=2", "admin", "host", "succeeded"),
         ("config:set", "K=********", "admin", "host", "succeeded"),
