@@ -16,7 +16,7 @@ KIND = "backup:restore"
 
 def start_apps(session: Session) -> None:
     """Start what is to run, several apps at once. Raises SomeFailed."""
-    every_app(session, KIND, _start, AT_ONCE)
+    every_app(session, session.apps.all(), KIND, _start, AT_ONCE)
 
 
 def _start(session: Session, app: App) -> None:
