@@ -29,17 +29,14 @@ class Changes:
 
     def set_up(self) -> None:
         """The app, serving over http and https."""
-        for name, lines in (("one", "ENV VERSION=1"), ("two", "ENV VERSION=2"), ("mute", "ENV MUTE=1")):
-            self._build(name, lines)
         paas, app = self.paas, self.app
         paas.command("apps:create", app).ok()
         settings = [f"WHO={app}", f"RELEASE_HEALTHCHECK_TIMEOUT={HEALTH_SECONDS}"]
         paas.command("config:set", "--no-restart", app, *settings).ok()
         paas.command("checks:set", app, "wait-to-retire", str(self.drain_seconds)).ok()
         paas.command("certs:set", app, "redirect", "false").ok()
-        paas.command("git:from-image", app, self._image("one")).ok()
-        paas.command("certs:add", app, *self._certificate(0)).ok()
         self.do("deploy")
+        paas.command("certs:add", app, *self._certificate(0)).ok()
 
     def tear_down(self) -> None:
         """Remove the images."""
@@ -51,7 +48,7 @@ class Changes:
         app, number = self.app, next(self.count)
         run = self.paas.command
         if kind == "deploy":
-            run("git:from-image", app, self._image("one" if self.image == "two" else "two")).ok()
+            run("git:from-image", app, self._image(f"ENV VERSION={number}")).ok()
         elif kind == "config:set":
             run("config:set", app, f"NUMBER={number}").ok()
         elif kind == "restart":
@@ -67,21 +64,19 @@ class Changes:
         elif kind == "certs:update":
             run("certs:update", app, *self._certificate(number)).ok()
         else:
-            refused = run("git:from-image", app, self._image("mute"))
+            refused = run("git:from-image", app, self._image(f"ENV MUTE={number}"))
             assert refused.code == 1, "a release that never listens was taken for healthy"
 
-    image, processes, extra = "", 1, False
+    processes, extra = 1, False
 
-    def _image(self, name: str) -> str:
-        self.image = name
-        return f"{self.prefix}/{name}:latest"
-
-    def _build(self, name: str, *lines: str) -> None:
-        tag = f"{self.prefix}/{name}:latest"
-        text = "\n".join([f"FROM {PLAIN_IMAGE}", *lines, ""])
+    def _image(self, line: str) -> str:
+        """An image that differs from all before by a line of its Dockerfile."""
+        tag = f"{self.prefix}/traffic:{len(self.images)}"
+        text = f"FROM {PLAIN_IMAGE}\n{line}\n"
         words = ["docker", "build", "--quiet", "--tag", tag, "-"]
         subprocess.run(words, input=text, text=True, check=True, capture_output=True)
         self.images.append(tag)
+        return tag
 
     def _certificate(self, number: int) -> tuple[str, str]:
         """A new certificate for the app's domains, each time another one."""

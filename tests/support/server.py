@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import docker
@@ -73,10 +73,11 @@ def free_port() -> int:
 
 
 class Paas:
-    """One installation under /tmp, its server and the key `admin`."""
+    """One installation under /tmp, its server and the key `admin`. `within`: the words that start the server are put
+    after these."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, within: Sequence[str] = (), **env: str) -> None:
+        self.root, self.within = root, within
         self.ssh_port, self.http_port, self.https_port = free_port(), free_port(), free_port()
         self.log = root.with_name(root.name + ".log")
         self.key = root.with_name(root.name + ".key")
@@ -89,6 +90,7 @@ class Paas:
             "PAAS_DOMAIN": "localhost",
             "PAAS_PYTHON": sys.executable,
             "PYTHONPATH": str(CHECKOUT),
+            **env,
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -97,7 +99,7 @@ class Paas:
         with self.log.open("ab") as log:
             start = log.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "paas", "serve"],
+                [*self.within, sys.executable, "-P", "-m", "paas", "serve"],
                 env=self.env,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -144,11 +146,11 @@ class Paas:
 
 
 @contextlib.contextmanager
-def running_paas() -> Iterator[Paas]:
+def running_paas(within: Sequence[str] = (), **env: str) -> Iterator[Paas]:
     """A started server; at the end nothing of it is left, in the engine or on disk."""
     # Not pytest's tmp_path: a socket's path must stay under 108 bytes.
     base = Path(tempfile.mkdtemp(prefix="paas-test-", dir="/tmp"))
-    server = Paas(base / "root")
+    server = Paas(base / "root", within, **env)
     try:
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "admin", "-f", str(server.key)]).ok()
         server.command("ssh-keys:add", "admin", f"{server.key}.pub").ok()
