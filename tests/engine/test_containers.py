@@ -179,6 +179,29 @@ def test_the_network_is_made_once(
     assert len(found) == 1 and found[0]["Labels"] == labels
 
 
+def test_a_chosen_address_is_kept_for_life(
+    containers: Containers, labels: dict[str, str], network: str, start: Start, busybox: str
+) -> None:
+    fixed = containers.ensure_network(network, labels)
+    assert fixed is not None and fixed.at(0) == fixed.at(fixed.count)
+    by_engine = start("sleep", "1000", network=network)
+    command = ("sleep", "1000")
+    spec = ContainerSpec("paas-test-fixed", busybox, labels, {}, network, command, address=fixed.at(7))
+    chosen = containers.create(spec)
+    try:
+        for _ in range(2):
+            containers.start(chosen, "web.1")
+            assert containers.state(chosen).address == fixed.at(7)
+            containers.kill(chosen)
+            containers.wait(chosen)
+        addresses = {state.id: state.address for state in containers.states(labels)}
+        assert addresses[by_engine] == containers.state(by_engine).address
+        up = {state.id for state in containers.states(labels) if state.up}
+        assert by_engine in up and chosen not in up
+    finally:
+        containers.remove(chosen)
+
+
 def test_apps_can_not_reach_each_other_but_the_host_reaches_them(
     containers: Containers, network: str, start: Start
 ) -> None:

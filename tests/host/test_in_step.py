@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from support.clients import until
 from support.in_step import check_in_step
 from support.private_engine import private_engine
 from support.server import Paas, running_paas
+
+from paas.router import binary
+from paas.settings import Settings
 
 APPS = ("a", "b")
 WEB = "paas-test/web"
@@ -155,14 +159,16 @@ def test_haproxy_is_killed_while_containers_move(paas: Paas, engine: docker.Dock
 
 
 @pytest.mark.usefixtures("image_names")
-def test_paas_is_killed_and_containers_move_meanwhile(engine: docker.DockerClient) -> None:
-    with running_paas() as paas:
+def test_paas_is_killed_and_containers_are_restarted_meanwhile(engine: docker.DockerClient) -> None:
+    with running_paas(PAAS_ROUTER="external") as paas, own_haproxy(paas):
         deploy(paas)
         names = [container(paas, engine, app) for app in APPS]
         with watched(paas):
             until(lambda: right(paas))
             paas.stop(signal.SIGKILL)
             swap(engine, *names)
+            # With nobody there to tell the router anything.
+            until(lambda: right(paas))
             paas.start()
             settle(paas)
 
@@ -180,6 +186,35 @@ def test_docker_is_restarted(number: int) -> None:
             engine.stop(number)
             engine.start()
             engine.inside(lambda: settle(paas))
+
+
+@pytest.mark.usefixtures("image_names")
+def test_haproxy_starts_with_what_it_read_long_ago(engine: docker.DockerClient) -> None:
+    with running_paas(PAAS_ROUTER="external") as paas:
+        files = [paas.root / "router" / name for name in ("haproxy.cfg", "domains.map")]
+        with own_haproxy(paas):
+            deploy(paas)
+            settle(paas)
+        old = [path.read_text() for path in files]
+        for app in APPS:
+            paas.command("checks:set", app, "wait-to-retire", "0").ok()
+            paas.command("ps:restart", app).ok()
+        for path, text in zip(files, old, strict=True):
+            path.write_text(text)
+        with own_haproxy(paas):
+            settle(paas)
+
+
+@contextlib.contextmanager
+def own_haproxy(paas: Paas) -> Iterator[None]:
+    """HAProxy as a service beside paas, as on an installed machine."""
+    settings = Settings.from_environment(paas.env)
+    until(lambda: (settings.router_dir / "haproxy.cfg").exists())
+    with subprocess.Popen(binary.command(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 def haproxies(paas: Paas) -> list[int]:
