@@ -46,6 +46,7 @@ MODULES = (
     "cron",
     "disk",
     "docker_options",
+    "doctor",
     "domains",
     "events",
     "git",

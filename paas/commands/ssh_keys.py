@@ -121,6 +121,13 @@ def list_keys(name: NameArgument = "", show_format: FormatOption = "text") -> No
         console.print(f'{key.fingerprint} NAME="{key.name}" SSHCOMMAND_ALLOWED_KEYS="{ALLOWED}" ROLES="{described(key)}"')
 
 
+@group.command("sync")
+def sync() -> None:
+    """Write the file with the keys that sshd reads anew from the database."""
+    with recorded(None, "ssh-keys:sync"):
+        Keys(session().database).write_authorized_keys()
+
+
 @group.command("remove")
 def remove(
     name: NameArgument = "",

@@ -32,6 +32,10 @@ class Direct:
         """Do nothing."""
         return Change(running=False)
 
+    def out_of_step(self, routes: Routes) -> int:
+        """There is nothing to be in step with."""
+        return 0
+
     def low(self, highest_slot: int) -> bool:
         """There is no stock."""
         return False

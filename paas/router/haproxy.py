@@ -145,6 +145,16 @@ class HAProxy:
             if marked(runtime) == self._mark(self._unsettled):
                 set_mark(runtime, self._mark(version))
 
+    def out_of_step(self, routes: Routes) -> int:
+        """How many commands HAProxy would need to do what `routes` says; 0 when it does. Raises RouterNotRunning."""
+        with held(self._settings.locks_dir / LOCK):
+            routes = routes.without(self._blocked(routes))
+            with self._workers.current() as runtime:
+                observed = observe(runtime.ask)
+            if not _fits(observed.identity, self._identity(routes), routes):
+                return 1
+            return len(difference(routes, observed))
+
     def low(self, highest_slot: int) -> bool:
         """Whether few backends are left beyond the highest slot in use, so that a quiet moment is a good one for
         `reload`."""
