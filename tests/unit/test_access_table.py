@@ -74,7 +74,7 @@ ADMINS = """
     network:create network:destroy network:exists network:info network:list network:rebuild network:rebuildall network:set
     plugin:disable plugin:enable plugin:install plugin:installed plugin:list plugin:uninstall plugin:update registry:set ssh-keys:add ssh-keys:list ssh-keys:remove storage:create storage:destroy
     storage:ensure-directory storage:exec storage:info storage:list-entries storage:mount storage:set storage:unmount
-    backup:create backup:restore backup:verify trace:off trace:on
+    backup:create backup:restore backup:verify doctor ssh-keys:sync trace:off trace:on
 """
 HOOK = "git-hook"  # its own test below
 
