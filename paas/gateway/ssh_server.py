@@ -28,6 +28,7 @@ from paramiko.auth_handler import AuthHandler
 from paas.errors import PaasError
 from paas.gateway.command import freeze
 from paas.gateway.forking import ForkingServer, close_other_descriptors
+from paas.gateway.ssh_refused import RefusedLog
 from paas.gateway.ssh_session import Session
 from paas.settings import Listen, Settings
 
@@ -36,6 +37,7 @@ FindKey = Callable[[str], tuple[int, str] | None]
 MAX_CONNECTIONS = 256
 MAX_SESSIONS = 10
 LOGIN_SECONDS = 20
+MAX_OFFERED = 20  # keys that are remembered for the log
 GONE_MILLISECONDS = 60_000  # A client that acknowledges nothing for so long is gone.
 KEEPALIVE_SECONDS = 30
 WINDOW_BYTES = (
@@ -90,6 +92,7 @@ class _Connection(paramiko.ServerInterface):
     settings: Settings
     find_key: FindKey
     key_id: int | None = None
+    offered: list[str] = field(default_factory=list)
     sessions: dict[int, Session] = field(default_factory=dict)
 
     def get_allowed_auths(self, username: str) -> str:
@@ -100,7 +103,10 @@ class _Connection(paramiko.ServerInterface):
         # and never signed with, must leave nothing behind.
         self.key_id = None
         if isinstance(key, paramiko.PKey):
-            found = self.find_key(fingerprint(key.asbytes()))
+            mark = fingerprint(key.asbytes())
+            if len(self.offered) < MAX_OFFERED:
+                self.offered.append(mark)
+            found = self.find_key(mark)
             if found:
                 self.key_id = found[0]
                 return common.AUTH_SUCCESSFUL
@@ -173,6 +179,7 @@ class SshServer:
 
     settings: Settings
     find_key: FindKey
+    refused: RefusedLog = field(default_factory=RefusedLog)
 
     def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve on `listener` until SIGTERM. Connections that are open then are left alone."""
@@ -186,6 +193,7 @@ class SshServer:
         signal.alarm(LOGIN_SECONDS)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
         close_other_descriptors({connection.fileno()})
+        address = _peer(connection)
         connection = _QuickSocket(fileno=connection.detach())
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -194,12 +202,33 @@ class SshServer:
             connection, default_window_size=WINDOW_BYTES, default_max_packet_size=PACKET_BYTES
         )
         transport.local_version = "SSH-2.0-paas"
-        transport.auth_handler = _AuthHandler(transport)
+        login = _AuthHandler(transport)
+        transport.auth_handler = login
         transport.add_server_key(self.host_key)
+        client = _Connection(self.settings, self.find_key)
+
+        def tell() -> None:
+            if client.offered and not login.is_authenticated():
+                self.refused.write(address, client.offered)
+
+        def too_slow(*_: object) -> None:
+            tell()
+            os._exit(1)
+
+        signal.signal(signal.SIGALRM, too_slow)
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-            transport.start_server(server=_Connection(self.settings, self.find_key))
+            transport.start_server(server=client)
             transport.set_keepalive(KEEPALIVE_SECONDS)
             transport.join()
+        tell()
+
+
+def _peer(connection: socket.socket) -> str:
+    """The address of the client."""
+    try:
+        return str(connection.getpeername()[0])
+    except OSError:  # Gone already.
+        return "somebody"
 
 
 def listen(address: Listen, variable: str = "PAAS_SSH_LISTEN") -> socket.socket:

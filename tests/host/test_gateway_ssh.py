@@ -27,6 +27,7 @@ from paas.gateway import ssh_server
 from paas.gateway.dispatcher import Dispatcher, listen
 from paas.gateway.git_transport import run_git_service
 from paas.gateway.serve import Service, serve
+from paas.gateway.ssh_refused import LINES_A_MINUTE, RefusedLog
 from paas.model.caller import Caller
 from paas.settings import Listen, Settings
 
@@ -141,7 +142,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     requests, connections = listen(settings), ssh_server.listen(Listen("127.0.0.1", 0))
     commands = Commands(settings, folder / "app.git")
     dispatcher = fork(lambda: Dispatcher(settings, commands, {7: "anna"}.get).run(requests, lambda: None))
-    server = fork(lambda: ssh_server.SshServer(settings, known.get).run(connections, lambda: None))
+
+    def serve_ssh() -> None:
+        with (folder / "ssh.log").open("w") as log:
+            os.dup2(log.fileno(), 2)
+        sys.stderr = os.fdopen(2, "w")
+        ssh_server.SshServer(settings, known.get).run(connections, lambda: None)
+
+    server = fork(serve_ssh)
     port = connections.getsockname()[1]
     requests.close()
     connections.close()
@@ -162,6 +170,20 @@ def test_a_strange_key_is_refused(host: Host) -> None:
     result = subprocess.run([*host.ssh(key="stranger"), "x@127.0.0.1", "who"], capture_output=True)
     assert (result.returncode, result.stdout) == (255, b"")
     assert b"Permission denied (publickey)" in result.stderr
+    said = subprocess.run(
+        ["ssh-keygen", "-lf", host.folder / "stranger.pub"], check=True, capture_output=True, text=True
+    )
+    line = f"SSH server: 127.0.0.1 was not let in with {said.stdout.split()[1]}\n"
+    until(lambda: line in (host.folder / "ssh.log").read_text())
+
+
+def test_a_flood_of_strange_keys_does_not_fill_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    log = RefusedLog()
+    for _ in range(500):
+        log.write("10.0.0.1", ["SHA256:a", "SHA256:b", "SHA256:c", "SHA256:d", "SHA256:a"])
+    lines = capfd.readouterr().err.splitlines()
+    assert set(lines[:1]) == {"SSH server: 10.0.0.1 was not let in with SHA256:a, SHA256:b, SHA256:c and 1 more"}
+    assert len(lines) <= 2 * LINES_A_MINUTE + 1  # of two minutes, where one ends just then
 
 
 def test_only_commands(host: Host) -> None:

@@ -42,6 +42,18 @@ class Door:
         """The environment in which git reaches this door."""
         return {**self.paas.env, **GIT_ENV, "GIT_SSH_COMMAND": f"ssh -F {self.ssh_config}"}
 
+    def add_key(self, name: str) -> str:
+        """Make a key pair, so that `ssh NAME` and the remote NAME:APP come with it, and return its public half.
+
+        Nobody is let in with it before ssh-keys:add.
+        """
+        key = self.ssh_config.with_name(f"{self.name}.{name}")
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(key)]).ok()
+        own = self.ssh_config.read_text().partition("\nHost ")[0].replace(f"Host {HOST}\n", f"\nHost {name}\n")
+        with self.ssh_config.open("a") as file:
+            file.write(own.replace(f"IdentityFile {self.paas.key}\n", f"IdentityFile {key}\n"))
+        return key.with_name(f"{key.name}.pub").read_text()
+
     def remote(self, app: str) -> str:
         """The git remote of an app."""
         return f"{HOST}:{app}"

@@ -113,6 +113,9 @@ def _run(text: str, door: Door, repo: Repo) -> tuple[int, str]:
             return 7, str(error)
         refused = f"HTTP {answer.status}\n" if answer.status >= 400 else ""
         return (22 if refused else 0), refused + answer.body
+    if words[0] == "keygen":
+        repo.write({f"{words[1]}.pub": door.add_key(words[1])})
+        return 0, ""
     if words[0] == "cp":
         repo.copy(IMAGES / words[1])
         return 0, ""

@@ -11,7 +11,7 @@ from support.doors import Door
 from support.server import running_paas
 from support.transcript import matches, parse, play
 
-TRANSCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
+TRANSCRIPTS = sorted(Path(__file__).parent.rglob("*.txt"))
 
 
 # A server for each door, so that a transcript finds none of its apps made by its twin.
