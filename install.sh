@@ -184,7 +184,7 @@ compile_tree() { "$PREFIX/venv/bin/python" -m compileall -q "$PREFIX/paas" "$PRE
 
 make_user() {
     if [[ $PRIVATE ]]; then
-        install -d -m 0750 "$ROOT"
+        install -d -m 0700 "$ROOT"
         return
     fi
     if ! getent passwd "$SERVICE_USER" >/dev/null; then
@@ -193,7 +193,7 @@ make_user() {
         useradd --system --user-group --home-dir "$ROOT" --shell /bin/sh --password '*' "$SERVICE_USER"
     fi
     if getent group docker >/dev/null; then usermod --append --groups docker "$SERVICE_USER"; fi
-    install -d -m 0750 -o "$SERVICE_USER" -g "$SERVICE_USER" "$ROOT"
+    install -d -m 0700 -o "$SERVICE_USER" -g "$SERVICE_USER" "$ROOT"
 }
 
 # Whether an address of the form [host]:port can be listened on.
