@@ -10,6 +10,7 @@ import typer
 from paas.commands.base import Group, session
 from paas.deploy import pipeline, plugged
 from paas.deploy.source import DEFAULT_BRANCH, deploy_branch
+from paas.deploy.space import ensure_any_space
 from paas.errors import AppNotFound, NameTaken, PaasError
 from paas.gateway.git_transport import Service, run_git_service
 from paas.model.access import ANYONE, Finds, Need, Role
@@ -47,6 +48,7 @@ def lfs(words: Annotated[list[str], typer.Argument(metavar="PATH OPERATION")]) -
 @group.command(":git-receive-pack", hidden=True, needs=Need(Role.DEPLOY, Finds.REPOSITORY))
 def receive_pack(path: PathArgument) -> int:
     """Take a push; an app that does not exist is made."""
+    ensure_any_space(session())
     name = AppName.from_repository_path(path)
     app = session().apps.find(name)
     if app is None:

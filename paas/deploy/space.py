@@ -17,6 +17,7 @@ from paas.store.properties import GLOBAL
 
 USUAL_BYTES = 1_000_000_000
 USUAL_SHARE = 5  # percent; of the two, what is less
+WORKABLE_BYTES = 1_000_000
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 MEMORY = "engine-root.json"
 
@@ -43,14 +44,23 @@ class Disk:
 def ensure_space(session: Session) -> None:
     """Raises DiskAlmostFull where paas or the engine has too little left to begin."""
     for disk in _each(session):
-        if not disk.enough:
-            raise DiskAlmostFull(
-                path=disk.path,
-                whose=disk.whose,
-                free=size(disk.free),
-                total=size(disk.total),
-                least=size(disk.least),
-            )
+        _refuse(disk, disk.least)
+
+
+def ensure_any_space(session: Session) -> None:
+    """Raises DiskAlmostFull where paas itself can hardly write any more: what git says of that nobody understands."""
+    _refuse(disk_of(session.settings.root, "paas"), WORKABLE_BYTES)
+
+
+def _refuse(disk: Disk, least: int) -> None:
+    if disk.free < least:
+        raise DiskAlmostFull(
+            path=disk.path,
+            whose=disk.whose,
+            free=size(disk.free),
+            total=size(disk.total),
+            least=size(least),
+        )
 
 
 def disks(session: Session) -> list[Disk]:

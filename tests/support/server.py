@@ -146,10 +146,10 @@ class Paas:
 
 
 @contextlib.contextmanager
-def running_paas(within: Sequence[str] = (), **env: str) -> Iterator[Paas]:
-    """A started server; at the end nothing of it is left, in the engine or on disk."""
+def running_paas(within: Sequence[str] = (), base: Path | None = None, **env: str) -> Iterator[Paas]:
+    """A started server; at the end nothing of it is left, in the engine or on disk. `base`: where its folder is made."""
     # Not pytest's tmp_path: a socket's path must stay under 108 bytes.
-    base = Path(tempfile.mkdtemp(prefix="paas-test-", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="paas-test-", dir=base or "/tmp"))
     server = Paas(base / "root", within, **env)
     try:
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "admin", "-f", str(server.key)]).ok()
