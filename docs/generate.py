@@ -1,4 +1,4 @@
-"""Writes docs/commands.md and docs/dokku.md from the program: `python docs/generate.py`. A test fails when it was forgotten."""
+"""Writes docs/commands.md, docs/dokku.md and the table of docs/security.md from the program: `python docs/generate.py`. A test fails when it was forgotten."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from pathlib import Path
 from paas import cli
 from paas.commands import unsupported
 from paas.commands.help import HIDDEN_GROUPS
+from paas.model.access import Role
 
 FOLDER = Path(__file__).parent
 TARGET = FOLDER / "commands.md"
 DOKKU_TARGET = FOLDER / "dokku.md"
+SECURITY_TARGET = FOLDER / "security.md"
+ROLES_BEGIN, ROLES_END = "<!-- roles: generated -->", "<!-- end of roles -->"
 WORKS, DIFFERS, NOT_PLANNED, MISSING = "works", "differs", "not planned", "missing"
 
 
@@ -104,11 +107,26 @@ def render_dokku() -> str:
     return "\n".join([*lines, ""])
 
 
+def render_security() -> str:
+    """docs/security.md with the roles that commands take."""
+    before, _, rest = SECURITY_TARGET.read_text().partition(ROLES_BEGIN)
+    return f"{before}{ROLES_BEGIN}\n\n{_roles()}\n{ROLES_END}{rest.partition(ROLES_END)[2]}"
+
+
+def _roles() -> str:
+    found: dict[Role, list[str]] = {role: [] for role in Role}
+    for command in cli.commands().values():
+        if not command.name.endswith(":help"):
+            found[command.needs.role].append(f"`{command.name}`")
+    lines = ["| role | what it adds |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {role} | {' '.join(sorted(names))} |" for role, names in found.items())]) + "\n"
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":
-    for target, text in ((TARGET, render()), (DOKKU_TARGET, render_dokku())):
+    for target, text in ((TARGET, render()), (DOKKU_TARGET, render_dokku()), (SECURITY_TARGET, render_security())):
         target.write_text(text)
         sys.stdout.write(f"wrote {target.name}\n")

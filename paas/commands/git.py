@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -103,7 +104,7 @@ def load_image(
     pipeline.deploy_image(session(), found, "git:load-image", ref, author, build_dir, force, archive)
 
 
-@group.command("from-archive", raw=True, needs=DEPLOY)
+@group.command("from-archive", raw=True, needs=replace(DEPLOY, no_urls=True))
 def from_archive(words: ArchiveWords = None, archive_type: ArchiveTypeOption = "tar") -> None:
     """Deploy a tar, tar.gz or zip archive from a URL, or (--) from standard input."""
     rest = list(words or [])
@@ -126,7 +127,7 @@ def from_archive(words: ArchiveWords = None, archive_type: ArchiveTypeOption = "
         deploy_archive(session(), found, kind, archive_url(place), author)
 
 
-@group.command("sync", needs=DEPLOY)
+@group.command("sync")
 def sync_remote(
     app: AppArgument = "",
     remote: RemoteArgument = "",

@@ -85,6 +85,8 @@ def _role(caller: Caller, name: str, need: Need, asked: Asked) -> Role:
     # Reports have it among their words.
     if GLOBAL in asked.flags or (need.app == Finds.REPORT and GLOBAL in asked.first):
         raise AdminOnly(what=f"{name} {GLOBAL}", key=caller.name)
+    if need.no_urls and any("://" in word for word in asked.first):
+        raise AdminOnly(what=f"{name} with a URL", key=caller.name)
     role = need.role
     for parameter, more in need.more:
         if asked.values.get(parameter):

@@ -54,13 +54,15 @@ class Need:
 
     `role` on the app that the command is about; ADMIN: none on any app is enough. `optional`: without an app, or with
     --all, the command is about every app on which the caller has that role. `more`: arguments by the name of their
-    parameter that take another role when they are given. `hook`: of those who are no admin, only git's hook may.
+    parameter that take another role when they are given. `no_urls`: with a URL among the words it is the administrators',
+    because the host would fetch it. `hook`: of those who are no admin, only git's hook may.
     """
 
     role: Role
     app: Finds = Finds.FIRST
     optional: bool = False
     more: tuple[tuple[str, Role], ...] = ()
+    no_urls: bool = False
     hook: bool = False
 
     def unless(self, role: Role, *parameters: str) -> Need:

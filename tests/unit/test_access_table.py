@@ -36,7 +36,7 @@ APP_COMMANDS: dict[Role, str] = {
     """,
     DEPLOY: """
         apps:lock apps:scale apps:unlock builds:cancel checks:run cron:resume cron:run cron:suspend deploy git:from-archive
-        git:from-image git:initialize git:load-image git:sync git:unlock proxy:build-config proxy:clear-config ps:rebuild
+        git:from-image git:initialize git:load-image git:unlock proxy:build-config proxy:clear-config ps:rebuild
         ps:restart ps:restore ps:retire ps:scale ps:start ps:stop rebuild releases:rollback repo:gc repo:purge-cache
         restart run:retire
     """,
@@ -70,7 +70,7 @@ REPOSITORIES: dict[Role, str] = {VIEW: "git-upload-pack", DEPLOY: "git-receive-p
 ADMINS = """
     access:grant access:revoke apps:clone apps:create apps:rename cleanup disk:report disk:set docker-options:add
     docker-options:clear docker-options:remove domains:add-global domains:clear-global domains:remove-global
-    domains:set-global events:off events:on git:allow-host git:auth git:auth-status git:generate-deploy-key git:public-key
+    domains:set-global events:off events:on git:allow-host git:auth git:auth-status git:generate-deploy-key git:public-key git:sync
     network:create network:destroy network:exists network:info network:list network:rebuild network:rebuildall network:set
     plugin:disable plugin:enable plugin:install plugin:installed plugin:list plugin:uninstall plugin:update registry:set ssh-keys:add ssh-keys:list ssh-keys:remove storage:create storage:destroy
     storage:ensure-directory storage:exec storage:info storage:list-entries storage:mount storage:set storage:unmount
@@ -96,6 +96,9 @@ MORE = {
     "git:from-image mine nginx --build-dir /etc": ADMIN,
     "git:from-image --build-dir=/etc mine nginx": ADMIN,
     "git:load-image mine nginx --build-dir /etc": ADMIN,
+    "git:from-archive mine --": DEPLOY,
+    "git:from-archive mine http://127.0.0.1/x.tar": ADMIN,
+    "git:from-archive --archive-type zip mine https://example.com/x.zip": ADMIN,
     "git:set --global deploy-branch main": ADMIN,
     "ports:report --global": ADMIN,
     "ports:report mine --global": ADMIN,

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 def test_commands_page_is_what_the_program_says() -> None:
     page = runpy.run_path(str(ROOT / "docs/generate.py"))
     assert page["render"]() == (ROOT / "docs/commands.md").read_text(), "run: python docs/generate.py"
+    assert page["render_security"]() == (ROOT / "docs/security.md").read_text(), "run: python docs/generate.py"
 
 
 def test_every_command_explains_itself() -> None:
