@@ -28,6 +28,7 @@ BUILDX_SINCE = 23
 PROBE_SECONDS = 20
 # BuildKit 20.10 tells each step's digest on a line of its own, which means nothing to anybody.
 _DIGEST_LINE = re.compile(r"#\d+ sha256:[0-9a-f]{64}")
+_FULL = "no space left on device"
 _ERROR_MARK = re.compile(r"^(#\d+ )?ERROR: ")
 # How the two builders tell that a registry did not let them in.
 _REFUSED = re.compile(
@@ -147,9 +148,11 @@ def _build_with_client(settings: Settings, client: str, request: BuildRequest, c
         start_new_session=True,
     )
     tail: list[str] = []
+    full = ""
     try:
         for line in _clean_lines(process.stdout or ()):
             tail = [*tail[-9:], line]
+            full = line if _FULL in line.lower() else full
             console.detail(line)
         code = process.wait()
     except (Cancelled, PaasError):
@@ -161,7 +164,8 @@ def _build_with_client(settings: Settings, client: str, request: BuildRequest, c
             process.stdout.close()
     if code:
         reason = next((line for line in reversed(tail) if "ERROR" in line or "rror" in line), "")
-        raise _failure(reason or f"the builder ended with code {code}")
+        # What a program of a RUN line said of it explains more than that it failed.
+        raise _failure(full or reason or f"the builder ended with code {code}")
 
 
 def _build_with_api(api: APIClient, request: BuildRequest, console: Console) -> None:
@@ -186,19 +190,20 @@ def _build_with_api(api: APIClient, request: BuildRequest, console: Console) -> 
                 decode=True,
                 **options.api,
             )
-        reason = ""
+        reason = full = ""
         for event in events:
             for line in _clean_lines([str(event.get("stream", "")).encode()]):
                 console.detail(line)
+                full = line if _FULL in line.lower() else full
             reason = event.get("error") or reason
     # Read to its end first, so that the connection is given back.
     if reason:
-        raise _failure(reason)
+        raise _failure(full or reason)
 
 
 def _failure(reason: str) -> PaasError:
-    if "no space left on device" in reason:
-        return failure(reason)
+    if _FULL in reason.lower():
+        return failure(_short(reason))
     return (BaseRefused if _REFUSED.search(reason) else BuildFailed)(reason=_short(reason))
 
 

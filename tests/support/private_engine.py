@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from support.clients import until
+from support.small_disk import SmallDisk, small_disk
 
 CLONE_NEWNET = 0x40000000
 STOP_SECONDS = 60
@@ -30,6 +31,7 @@ class PrivateEngine:
         self.within = ["nsenter", f"--net=/run/netns/{namespace}"]
         self.process: subprocess.Popen[bytes] | None = None
         self.containerd: subprocess.Popen[bytes] | None = None
+        self.disk: SmallDisk | None = None
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -114,19 +116,26 @@ class PrivateEngine:
 
 
 @contextlib.contextmanager
-def private_engine(images: Sequence[str]) -> Iterator[PrivateEngine]:
-    """A started engine that has `images`; at the end nothing of it is left."""
+def private_engine(images: Sequence[str], disk_megabytes: int = 0) -> Iterator[PrivateEngine]:
+    """A started engine that has `images`; at the end nothing of it is left. With `disk_megabytes` its data folder is on
+    a file system of its own, `disk`."""
     namespace = f"paas-test-{os.getpid()}"
     folder = Path(tempfile.mkdtemp(prefix="paas-engine-", dir="/tmp"))
     engine = PrivateEngine(folder, namespace)
+    disk = contextlib.ExitStack()
     try:
+        if disk_megabytes:
+            engine.disk = disk.enter_context(small_disk(folder / "disk", folder / "data", disk_megabytes))
         subprocess.run(["ip", "netns", "add", namespace], check=True)
         subprocess.run(["ip", "-n", namespace, "link", "set", "lo", "up"], check=True)
         engine.start()
         engine.load(*images)
         yield engine
     finally:
+        if engine.disk:
+            engine.disk.free()
         engine.close()
+        disk.close()
         subprocess.run(["ip", "netns", "delete", namespace], check=False)
         for mount in _mounts_below(folder):
             subprocess.run(["umount", "--lazy", mount], check=False)
