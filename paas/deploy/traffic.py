@@ -30,7 +30,9 @@ def show_requests(session: Session, app: App, lines: int, follow: bool, as_json:
     """Print the newest requests of an app and, with `follow`, those to come. Raises NoRouter."""
     if session.router.missing is not None:
         raise NoRouter(reason=session.router.missing)
-    for request in session.router.requests(app.slot)[-lines:] if lines else ():
+    # A slot may have been another app's before.
+    own = [request for request in session.router.requests(app.slot) if request.at >= app.created_at]
+    for request in own[-lines:] if lines else ():
         _print(session, request, as_json)
     if follow:
         for request in session.router.follow_requests(app.slot):
