@@ -173,19 +173,19 @@ def test_paas_is_killed_and_containers_are_restarted_meanwhile(engine: docker.Do
             settle(paas)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "restarted"])
 @pytest.mark.usefixtures("image_names")
-def test_docker_is_restarted(number: int) -> None:
+def test_docker_is_killed_and_restarted() -> None:
     with (
         private_engine([WEB]) as engine,
         running_paas(engine.within, DOCKER_HOST=engine.host) as paas,
     ):
         deploy(paas)
         with watched(paas, engine.inside):
-            until(lambda: engine.inside(lambda: right(paas)))
-            engine.stop(number)
-            engine.start()
-            engine.inside(lambda: settle(paas))
+            for number in (signal.SIGKILL, signal.SIGTERM):
+                until(lambda: engine.inside(lambda: right(paas)))
+                engine.stop(number)
+                engine.start()
+                engine.inside(lambda: settle(paas))
 
 
 @pytest.mark.usefixtures("image_names")
