@@ -5,6 +5,7 @@ The run with a hundred changes is `bench.traffic`; here is one change of each ki
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from support.changes import SHARES, Changes
 from support.clients import until
 from support.in_step import check_in_step
+from support.load import EventStream, Load, Websocket
 from support.server import Paas
 from support.under_load import under_load
 
@@ -48,6 +50,27 @@ def test_no_request_is_lost_by_any_kind_of_change(paas: Paas, changes: Changes, 
     assert load.misses == []
     assert all(row["requests"] for row in results.values())
     assert results["websocket"]["ended"] and results["events"]["ended"]
+
+
+def test_streams_get_the_drain_time_and_then_a_goodbye(paas: Paas, changes: Changes) -> None:
+    load = Load(paas.http_port, "traffic.localhost", {}, who="traffic")
+
+    async def follow() -> None:
+        socket, events = Websocket(load), EventStream(load)
+        streams = ((socket, socket.echo), (events, events.follow))
+        for stream, go_on in streams:
+            await stream.open()
+            await go_on()
+        await asyncio.to_thread(changes.do, "restart")
+        for stream, go_on in streams:
+            await go_on()
+            assert not stream.ended, "the process was replaced, but its streams go on"
+        for stream, go_on in streams:
+            while not stream.ended:
+                await go_on()
+            stream.connection.close()
+
+    asyncio.run(follow())
 
 
 def test_a_process_that_dies_is_out_of_rotation_and_its_requests_go_to_another(
