@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from paas.router import Direct, HAProxy, Routes, binary, choose
+from paas.router.configuration import MASTER_SOCKET
 from paas.settings import Settings
 
 
@@ -66,3 +67,10 @@ def test_apply_without_a_running_haproxy_still_writes_the_files(tmp_path: Path) 
         "haproxy.cfg",
     }
     assert not router.write(Routes())
+
+
+def test_the_installed_router_can_be_reloaded_too() -> None:
+    """The agent asks HAProxy's master for a reload: at its socket, wherever HAProxy was started."""
+    unit = (Path(__file__).parents[2] / "systemd/paas-router.service").read_text()
+    start = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    assert f" -S unix@/var/lib/paas/run/{MASTER_SOCKET},mode,600 " in start
