@@ -36,21 +36,11 @@ def operation(session: Session, app: App, kind: str, words: str = "") -> Iterato
         lock = app_lock(session.settings, app.id)
         running = RunningOperation(session, app, record, lock)
         try:
-            _take_turn(session, app, record, lock)
-            recover(session, running.app, record.id)
-            session.operations.run(record.id)
-            yield running
-        except Cancelled as cancelled:
-            _end(session, record.id, cancelled)
-            raise
-        except PaasError as error:
-            _end(session, record.id, error)
-            raise
-        except BaseException as error:
-            session.operations.finish(record.id, "failed", f"internal error: {type(error).__name__}")
-            raise
-        else:
-            session.operations.finish(record.id, "succeeded")
+            with _ending(session, record.id):
+                _take_turn(session, app, record, lock)
+                recover(session, running.app, record.id)
+                session.operations.run(record.id)
+                yield running
         finally:
             console.log = None
             lock.release()
@@ -60,24 +50,13 @@ def operation(session: Session, app: App, kind: str, words: str = "") -> Iterato
 @contextlib.contextmanager
 def logged(session: Session, app: App, kind: str, words: str = "") -> Iterator[Operation]:
     """Record and log what happens in the block, without the app's lock: beside deploys. `words` must not hold secrets."""
-    operations = session.operations
-    record = operations.start(app, kind, words, session.caller)
-    with operations.log_path(record.id).open("ab") as log:
+    record = session.operations.start(app, kind, words, session.caller)
+    with session.operations.log_path(record.id).open("ab") as log:
         session.console.log = log
         try:
-            operations.run(record.id)
-            yield record
-        except Cancelled as cancelled:
-            _end(session, record.id, cancelled)
-            raise
-        except PaasError as error:
-            _end(session, record.id, error)
-            raise
-        except BaseException as error:
-            operations.finish(record.id, "failed", f"internal error: {type(error).__name__}")
-            raise
-        else:
-            operations.finish(record.id, "succeeded")
+            with _ending(session, record.id):
+                session.operations.run(record.id)
+                yield record
         finally:
             session.console.log = None
             prune_after(session, app.id)
@@ -117,10 +96,7 @@ def adopted_operation(
         session.console.log = log
         try:
             yield RunningOperation(session, app, record, lock)
-        except Cancelled as cancelled:
-            _end(session, operation_id, cancelled)
-            raise
-        except PaasError as error:
+        except (Cancelled, PaasError) as error:
             _end(session, operation_id, error)
             raise
         finally:
@@ -149,16 +125,31 @@ def _holder(session: Session, app: App, record: Operation) -> str:
     return "another operation"
 
 
+@contextlib.contextmanager
+def _ending(session: Session, operation_id: int) -> Iterator[None]:
+    """Record how the block ends."""
+    try:
+        yield
+    except (Cancelled, PaasError) as error:
+        _end(session, operation_id, error)
+        raise
+    except BaseException as error:
+        session.operations.finish(operation_id, "failed", f"internal error: {type(error).__name__}")
+        raise
+    session.operations.finish(operation_id, "succeeded")
+
+
 def _end(session: Session, operation_id: int, error: PaasError | Cancelled) -> None:
     """Record how it ended, unless the hook of its push has done so. Whoever sees the end may read the log at once, so
     that comes first."""
     if not session.operations.get(operation_id).open:
         return
-    cancelled = isinstance(error, Cancelled)
-    lines = [f"Cancelled: {error.reason}"] if isinstance(error, Cancelled) else error.lines
-    _log(session, "\n".join(f"{WARNING}{line}" for line in lines))
-    message = error.reason if isinstance(error, Cancelled) else str(error)
-    session.operations.finish(operation_id, "cancelled" if cancelled else "failed", message)
+    if isinstance(error, Cancelled):
+        _log(session, f"{WARNING}Cancelled: {error.reason}")
+        session.operations.finish(operation_id, "cancelled", error.reason)
+    else:
+        _log(session, "\n".join(f"{WARNING}{line}" for line in error.lines))
+        session.operations.finish(operation_id, "failed", str(error))
 
 
 def _log(session: Session, text: str) -> None:
