@@ -211,10 +211,7 @@ def _spec(session: Session, app: App, task: CronTask, release: Release, operatio
     return one_off_spec(
         session,
         app,
-        release.image_tag,
-        image,
-        release.config,
-        release.commit,
+        release,
         CRON,
         command_words(line, image, CRON),
         operation_id,

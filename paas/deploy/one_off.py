@@ -119,10 +119,7 @@ def _spec(session: Session, app: App, words: list[str], options: Options, kind: 
     spec = one_off_spec(
         session,
         app,
-        release.image_tag,
-        image,
-        config,
-        release.commit,
+        replace(release, config=config),
         RUN,
         command,
         tty=options.terminal,

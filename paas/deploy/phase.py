@@ -108,10 +108,7 @@ def run_command(
     spec = one_off_spec(
         session,
         app,
-        release.image_tag,
-        image,
-        release.config,
-        release.commit,
+        release,
         item.phase,
         _words(session, app, item, image),
         operation_id,
@@ -140,10 +137,7 @@ def _run_and_keep(
     spec = one_off_spec(
         session,
         app,
-        release.image_tag,
-        image,
-        release.config,
-        release.commit,
+        release,
         item.phase,
         IDLE[1],
         operation_id,

@@ -182,10 +182,7 @@ def _one_off_options(session: Session, app: App, phase: Phase) -> tuple[str, ...
 def one_off_spec(
     session: Session,
     app: App,
-    image_tag: str,
-    image: Image,
-    config: dict[str, str],
-    commit: str | None,
+    release: Release,
     process_type: str,
     command: tuple[str, ...],
     operation_id: int | None = None,
@@ -193,14 +190,14 @@ def one_off_spec(
     stdin: bool = False,
     phase: Phase = "run",
 ) -> ContainerSpec:
-    """A throw-away container of an image: `run`, or a command of a deploy, which gets what the app's processes get but
+    """A throw-away container of a release: `run`, or a command of a deploy, which gets what the app's processes get but
     for their limits, ports and restarts."""
     mark = secrets.token_hex(3)
-    values = environment(session, app, config, commit) | {"DYNO": f"{process_type}.{mark}"}
-    values |= metadata(commit, None)
+    values = environment(session, app, release.config, release.commit) | {"DYNO": f"{process_type}.{mark}"}
+    values |= metadata(release.commit, None)
     return ContainerSpec(
         name=f"{app.name}.{process_type}.{mark}",
-        image=image_tag,
+        image=release.image_tag,
         labels=labels(session, app, process_type, operation_id),
         environment=values,
         network=network.first_network(session, app),

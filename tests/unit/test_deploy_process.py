@@ -127,7 +127,8 @@ def test_what_aptible_tells_its_containers(session: Session, app: App, release: 
     }
     implicit = dataclasses.replace(release, manifest=dataclasses.replace(release.manifest, implicit=True))
     assert process_spec(session, app, implicit, PLAIN, WEB, 1, 9).environment["APTIBLE_PROCESS_TYPE"] == "cmd"
-    short = one_off_spec(session, app, "t", PLAIN, {}, None, "run", ("env",)).environment
+    bare = dataclasses.replace(release, image_tag="t", config={}, commit=None)
+    short = one_off_spec(session, app, bare, "run", ("env",)).environment
     assert short.keys() & {"APTIBLE_PROCESS_CONTAINER_COUNT", "APTIBLE_GIT_REF"} == set()
     assert short["APTIBLE_CONTAINER_SIZE"] == "1024"
 
@@ -152,8 +153,9 @@ def test_two_containers_never_have_the_same_name(session: Session, app: App, rel
     assert len(names) == 20
 
 
-def test_a_one_off_is_no_process_of_the_app(session: Session, app: App) -> None:
-    spec = one_off_spec(session, app, "t", PLAIN, {"K": "v"}, None, "run", ("env",), tty=True, stdin=True)
+def test_a_one_off_is_no_process_of_the_app(session: Session, app: App, release: Release) -> None:
+    bare = dataclasses.replace(release, image_tag="t", config={"K": "v"}, commit=None)
+    spec = one_off_spec(session, app, bare, "run", ("env",), tty=True, stdin=True)
     assert spec.environment["DYNO"].startswith("run.") and spec.environment["K"] == "v"
     assert "paas.process" not in spec.labels and "paas.operation" not in spec.labels
     assert (spec.tty, spec.stdin, spec.command) == (True, True, ("env",))
