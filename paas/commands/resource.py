@@ -32,38 +32,29 @@ Egress = Annotated[str, typer.Option("--network-egress", metavar="N", help="Stor
 Gpu = Annotated[str, typer.Option("--nvidia-gpu", metavar="N", help="Graphics processors, a number or all")]
 
 
-@group.command("limit", needs=MANAGE)
-def limit(
-    app: AppArgument = "",
-    process_type: ProcessOption = "",
-    cpu: Cpu = "",
-    memory: Memory = "",
-    memory_swap: MemorySwap = "",
-    network: Network = "",
-    network_ingress: Ingress = "",
-    network_egress: Egress = "",
-    nvidia_gpu: Gpu = "",
-) -> None:
-    """Show or set what processes may use at most; the value clear removes a limit."""
-    values = (cpu, memory, memory_swap, network, network_ingress, network_egress, nvidia_gpu)
-    _change("limit", app, process_type, values)
+def _add_command(which: Which, summary: str) -> None:
+    """Register `resource:limit` or `resource:reserve`."""
+
+    def change(
+        app: AppArgument = "",
+        process_type: ProcessOption = "",
+        cpu: Cpu = "",
+        memory: Memory = "",
+        memory_swap: MemorySwap = "",
+        network: Network = "",
+        network_ingress: Ingress = "",
+        network_egress: Egress = "",
+        nvidia_gpu: Gpu = "",
+    ) -> None:
+        values = (cpu, memory, memory_swap, network, network_ingress, network_egress, nvidia_gpu)
+        _change(which, app, process_type, values)
+
+    change.__doc__ = summary
+    group.command(which, needs=MANAGE)(change)
 
 
-@group.command("reserve", needs=MANAGE)
-def reserve(
-    app: AppArgument = "",
-    process_type: ProcessOption = "",
-    cpu: Cpu = "",
-    memory: Memory = "",
-    memory_swap: MemorySwap = "",
-    network: Network = "",
-    network_ingress: Ingress = "",
-    network_egress: Egress = "",
-    nvidia_gpu: Gpu = "",
-) -> None:
-    """Show or set what processes get at least; the value clear removes a reservation."""
-    values = (cpu, memory, memory_swap, network, network_ingress, network_egress, nvidia_gpu)
-    _change("reserve", app, process_type, values)
+_add_command("limit", "Show or set what processes may use at most; the value clear removes a limit.")
+_add_command("reserve", "Show or set what processes get at least; the value clear removes a reservation.")
 
 
 def _change(which: Which, name: str, process_type: str, values: tuple[str, ...]) -> None:

@@ -54,14 +54,12 @@ GONE = ("No such server", "No such backend", "Can't find")
 class Change:
     """What `apply` did: `commands` sent to HAProxy; `running` False when nobody was there to take them.
 
-    `reload_due` says that few backends are left and that a quiet moment is a good one for `reload`. `blocked` are the
-    apps' ports that something else on this machine holds: they are left out until it lets go.
+    `blocked` are the apps' ports that something else on this machine holds: they are left out until it lets go.
     """
 
     running: bool = True
     reloaded: bool = False
     commands: tuple[str, ...] = ()
-    reload_due: bool = False
     blocked: tuple[int, ...] = ()
 
 
@@ -321,11 +319,7 @@ class HAProxy:
             self._workers.reload(wanted)
             with self._workers.current() as runtime:
                 commands = _send(runtime, routes, observe(runtime.ask), new)
-        return Change(
-            reloaded=reload,
-            commands=commands,
-            reload_due=not reload and observed.identity.stock < wanted.stock,
-        )
+        return Change(reloaded=reload, commands=commands)
 
 
 def _fits(found: Identity, wanted: Identity, routes: Routes) -> bool:

@@ -13,7 +13,6 @@ LINE = re.compile(
     r"(?P<at>\d+\.\d{3}) (?P<client>\S+) (?P<backend>slot\S+) (?P<server>\S+) (?P<status>-?\d+) (?P<bytes>\d+)"
     r" (?P<times>-?\d+/-?\d+/-?\d+/-?\d+/-?\d+) (?P<ending>\S+) \"(?P<host>.*?)\" \"(?P<line>.*?)\"?$"
 )
-ERROR_STATUS = 500
 PERCENTILES = (50, 95, 99)
 
 
