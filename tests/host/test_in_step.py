@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -185,7 +186,9 @@ def test_docker_is_killed_and_restarted() -> None:
                 until(lambda: engine.inside(lambda: right(paas)))
                 engine.stop(number)
                 engine.start()
+                answered = time.monotonic()
                 engine.inside(lambda: settle(paas))
+                print(f"\nright {time.monotonic() - answered:.2f} s after Docker answered ({number.name})")
 
 
 @pytest.mark.usefixtures("image_names")
