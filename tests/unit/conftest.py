@@ -26,9 +26,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("paas")
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """An installation below `folder`, and no engine: the machine's own may be anything, a socket that nobody answers too."""
+    return {"PAAS_ROOT": str(folder / "root"), "DOCKER_HOST": f"unix://{folder}/no-engine.sock"}
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings.from_environment({"PAAS_ROOT": str(tmp_path / "root")})
+    return Settings.from_environment(environment(tmp_path))
 
 
 @pytest.fixture
@@ -52,10 +57,11 @@ def session(settings: Settings) -> Iterator[Session]:
 
 @pytest.fixture
 def paas_command(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Commands:
     """`paas_command("apps:create", "web1")`: the command's exit code and output."""
     for name in [name for name in os.environ if name.startswith("PAAS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("PAAS_ROOT", str(settings.root))
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
     return Commands(monkeypatch, capfd)
