@@ -28,6 +28,7 @@ from paas.model.caller import Caller
 from paas.model.names import printable
 from paas.plugins import loading
 from paas.settings import Settings
+from paas.steps import step
 from paas.store.properties import GLOBAL
 
 MODULES = (
@@ -89,6 +90,7 @@ INTERRUPTED = 130
 ParseError: Any = typer.BadParameter.__base__
 GLOBAL_FLAGS = ("--quiet", "--trace", "--force", "--no-wait")
 ANYWHERE_FLAGS = ("--quiet", "--trace", "--no-wait")
+TRACE = "trace"
 FROM_PUSH = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 
 
@@ -171,9 +173,10 @@ class _Gated(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         asked = access.Asked.of(self, ctx.params)
         session = base.session()
-        session.reach = access.admit(
-            lambda: session.database, session.caller, str(self.name), self.needs, asked
-        )
+        with step("access"):
+            session.reach = access.admit(
+                lambda: session.database, session.caller, str(self.name), self.needs, asked
+            )
         return super().invoke(ctx)
 
 
@@ -234,6 +237,12 @@ def before_command(settings: Settings) -> None:
 
 def main(words: list[str], caller: Caller) -> int:
     """Run one command in this process, print what it says, and return its exit code."""
+    # Below a command of ours (git:from-image) that one shows the steps.
+    with contextlib.nullcontext() if len(caller.descriptors) > 1 else trace.timed("command"):
+        return _main(words, caller)
+
+
+def _main(words: list[str], caller: Caller) -> int:
     console = Console()
     try:
         for name in FROM_PUSH:
@@ -245,14 +254,15 @@ def main(words: list[str], caller: Caller) -> int:
             )
             console = Console(out, err)
         settings = Settings.from_environment()
-        refresh(settings)
+        with step("plugins"):
+            refresh(settings)
         line = split(words)
         console.quiet = line.quiet
         session = Session(settings, caller, console)
         session.waits &= not line.no_wait
         base.begin(session, line.aptible, line.environment)
         if line.trace or _traced(session):
-            trace.begin()
+            trace.begin(console.err)
         return _run(line.name, line.words, console)
     except ParseError as error:
         console.warn(_usage(error))
@@ -281,7 +291,10 @@ def main(words: list[str], caller: Caller) -> int:
 
 
 def _traced(session: Session) -> bool:
-    """Whether trace:on was said for all commands. One that can't read its database says so when it needs it."""
+    """Whether the push or the command above said so, or trace:on for all commands. One that can't read its database says
+    so when it needs it."""
+    if TRACE in session.caller.push_options or session.caller.environment.get("PAAS_TRACE"):
+        return True
     if not session.settings.database_path.exists():
         return False
     try:

@@ -1,4 +1,5 @@
-"""--trace and trace:on: lines on standard error that say what a command asks of the engine and which programs it starts.
+"""--trace and trace:on: lines on standard error that say what a command asks of the engine and which programs it starts,
+and at its end which steps took how long.
 
 No values are shown: of a request the path without its query, of a program its name and first words that are no values.
 """
@@ -9,18 +10,23 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TextIO
+
+from paas.steps import Took, recording
 
 MARK = "+ "
 MAX_LINE = 300
 
 _started: float | None = None
+_stream: TextIO | None = None
 
 
-def begin() -> None:
-    """Trace from now on, in this process and what it forks."""
-    global _started
+def begin(stream: TextIO | None = None) -> None:
+    """Trace from now on, in this process and what it forks; to standard error where no stream is given."""
+    global _started, _stream
+    _stream = stream
     if _started is None:
         _started = time.monotonic()
         sys.addaudithook(_on_event)
@@ -33,10 +39,36 @@ def on() -> bool:
 def note(text: str) -> None:
     """One line, with the seconds since tracing began."""
     if _started is not None:
-        line = f"{MARK}{time.monotonic() - _started:7.3f} s  {text}"[:MAX_LINE]
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
+        _say(f"{MARK}{time.monotonic() - _started:7.3f} s  {text}"[:MAX_LINE])
+
+
+def _say(line: str) -> None:
+    stream = _stream or sys.stderr
+    with contextlib.suppress(OSError, ValueError):
+        stream.write(f"{line}\n")
+        stream.flush()
+
+
+@contextlib.contextmanager
+def timed(name: str) -> Iterator[None]:
+    """Keep the steps inside of the block; at its end a trace shows them, with where they began and how long they took."""
+    whole = recording(name)
+    try:
+        with whole:
+            yield
+    finally:
+        if on():
+            _table(whole)
+
+
+def _table(whole: recording) -> None:
+    rows = [Took(0, whole.name, "", whole.began, whole.ended)]
+    rows += [replace(item, depth=item.depth + 1) for item in whole.parts()]
+    _say(f"{MARK}{'step':<40} {'start ms':>10} {'took ms':>10}")
+    for item in rows:
+        label = f"{'  ' * item.depth}{item.name} {item.about}".rstrip()
+        start, took = (item.began - whole.began) * 1000, (item.ended - item.began) * 1000
+        _say(f"{MARK}{label:<40} {start:>10.1f} {took:>10.1f}")
 
 
 def answered(response: Any, *_: object, **__: object) -> None:

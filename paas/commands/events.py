@@ -51,7 +51,7 @@ def off() -> None:
 
 @trace_group.command("on")
 def trace_on() -> None:
-    """Run every command as with --trace: say what it asks of the engine and which programs it starts."""
+    """Run every command as with --trace: say what it asks of the engine, which programs it starts and which steps took how long."""
     _trace("true")
     session().console.step("Every command says on standard error what it asks of the engine, until trace:off")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Annotated
 
 import typer
 
 from paas.commands.base import Group, session
 from paas.deploy import pipeline, plugged
+from paas.deploy.operation import record_push
 from paas.deploy.source import DEFAULT_BRANCH, deploy_branch
 from paas.deploy.space import ensure_any_space
 from paas.errors import AppNotFound, NameTaken, PaasError
@@ -76,7 +78,11 @@ def upload_pack(path: PathArgument) -> int:
 def _serve(service: Service, app: App) -> int:
     repository = session().repository(app)
     repository.create(deploy_branch(session(), app))
-    return run_git_service(session().settings, service, repository.path, session().caller)
+    began = time.monotonic()
+    code, told = run_git_service(session().settings, service, repository.path, session().caller)
+    for item in told:
+        record_push(session(), began, item)
+    return code
 
 
 @group.command(":git-hook", hidden=True, needs=Need(Role.DEPLOY, hook=True))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -76,7 +76,8 @@ def _moment(item: Entry) -> float:
 
 def _json(item: Entry) -> dict[str, object]:
     if isinstance(item, Operation):
-        return {name: value for name, value in asdict(item).items() if name not in ("pid", "pid_started")}
+        found = {name: value for name, value in asdict(item).items() if name not in ("pid", "pid_started")}
+        return found | {"steps": item.steps_taken}
     return {
         "id": None,
         "app_id": None,
@@ -120,6 +121,24 @@ def logs(operation_id: IdArgument = "") -> None:
     path = session().operations.log_path(record.id)
     if path.exists():
         session().console.raw(path.read_bytes())
+
+
+@group.command("steps", needs=OPERATION)
+def steps(operation_id: IdArgument = "", show_format: FormatOption = "stdout") -> None:
+    """Show the steps of an operation: when each began and how long it took, in milliseconds."""
+    as_json = wants_json(show_format)
+    record = session().operations.get(_id(operation_id))
+    console = session().console
+    if as_json:
+        console.json(record.steps_taken)
+        return
+    console.header(f"Steps of #{record.id} {record.kind} {record.words}".rstrip())
+    rows = [(_label(item), f"{item['start_ms']:>10.1f}", f"{item['took_ms']:>10.1f}") for item in record.steps_taken]
+    console.table([("Step", "  Start ms", "   Took ms"), *rows])
+
+
+def _label(item: dict[str, Any]) -> str:
+    return f"{'  ' * item['depth']}{item['name']} {item['about']}".rstrip()
 
 
 @group.command("follow", needs=OPERATION)

@@ -21,6 +21,7 @@ from paas.engine.containers import LABEL_APP, LABEL_ROOT
 from paas.engine.images import Image
 from paas.errors import PaasError
 from paas.model.image import ImageRef
+from paas.steps import step
 from paas.store.apps import App
 from paas.store.repositories import Repository
 
@@ -103,7 +104,8 @@ def _build(
     asks = repository.mentions(commit, aptible_env.NAME)
     env_path, ignore_path = layout.path(aptible_env.NAME), layout.path(DOCKERIGNORE)
     checkout = Checkout(session, app)
-    folder = checkout.update(repository, commit, {env_path: None, ignore_path: None})
+    with step("checkout"):
+        folder = checkout.update(repository, commit, {env_path: None, ignore_path: None})
     if asks():
         session.console.detail(f"Adding {aptible_env.NAME} to the build context")
         extra = {env_path: aptible_env.render(config)}
@@ -118,7 +120,8 @@ def _build(
         with docker_config(session.settings, app.id, auths) as logins:
             labels = {LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)}
             request = BuildRequest(folder / layout.folder, tag, labels, logins, layout.dockerfile, options)
-            build_image(session.settings, session.api, request, session.console)
+            with step("builder"):
+                build_image(session.settings, session.api, request, session.console)
     finally:
         # Config is encrypted at rest; only the build may see it otherwise.
         checkout.forget(env_path)

@@ -23,6 +23,7 @@ from paas.engine.images import Image
 from paas.errors import PaasError
 from paas.model.names import ProcessType
 from paas.model.release import Formation, Process, Release
+from paas.steps import step
 from paas.store.apps import App
 from paas.store.releases import Retirement
 
@@ -72,7 +73,8 @@ def plan_from(session: Session, record: Release, description: str, config: dict[
 
 def release_image(session: Session, record: Release) -> Image:
     """The pinned image of a release. Raises ImageGone."""
-    image = session.images.find(record.image_tag)
+    with step("image"):
+        image = session.images.find(record.image_tag)
     if image is None:
         raise ImageGone(number=record.number, image=record.image_name or record.image_tag)
     return image

@@ -11,6 +11,7 @@ from paas.deploy.pipeline import tell_unchanged, unchanged
 from paas.deploy.session import Session
 from paas.deploy.urls import urls
 from paas.model.git_url import RemoteUrl
+from paas.steps import step
 from paas.store.apps import App
 from paas.store.drafts import drafted
 
@@ -36,7 +37,7 @@ def deploy_archive(
         branch = source.deploy_branch(session, app)
         repository.create(branch)
         with drafted(repository) as draft:
-            with spooled(session, url, limits.size) as file:
+            with step("receive"), spooled(session, url, limits.size) as file:
                 console.step("Generating build context")
                 content = read_archive(file, kind, limits, draft)
             _strip(session, kind, content)
@@ -47,7 +48,8 @@ def deploy_archive(
                 return
             place = url.shown if url else "standard input"
             message = f"Deploy a {kind} archive from {place}\n"
-            commit = draft.commit(tree, repository.resolve(branch.ref), author.line(), message)
+            with step("commit"):
+                commit = draft.commit(tree, repository.resolve(branch.ref), author.line(), message)
             source.push(session, app, draft.folder, commit, running.lock, running.id)
         announce(session, urls(session, running.app))
 

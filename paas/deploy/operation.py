@@ -14,6 +14,7 @@ from paas.deploy.recovery import recover
 from paas.deploy.session import Session
 from paas.errors import AppNotFound, Cancelled, PaasError
 from paas.model.operation import Operation
+from paas.steps import Told, in_milliseconds, pack, recording, step, tell
 from paas.store.apps import App
 from paas.store.locks import FileLock, app_lock
 from paas.store.operations import alive, process_start
@@ -31,30 +32,33 @@ def operation(session: Session, app: App, kind: str, words: str = "") -> Iterato
     """
     record = session.operations.start(app, kind, words, session.caller)
     console = session.console
-    with session.operations.log_path(record.id).open("ab") as log:
+    with recording(kind) as whole, session.operations.log_path(record.id).open("ab") as log:
         console.log = log
         lock = app_lock(session.settings, app.id)
         running = RunningOperation(session, app, record, lock)
         try:
-            with _ending(session, record.id):
-                _take_turn(session, app, record, lock)
-                recover(session, running.app, record.id)
+            with _ending(session, record.id, whole):
+                with step("lock"):
+                    _take_turn(session, app, record, lock)
+                with step("recover"):
+                    recover(session, running.app, record.id)
                 session.operations.run(record.id)
                 yield running
         finally:
             console.log = None
             lock.release()
             prune_after(session, app.id)
+            _tell_parent(session, record.id, whole)
 
 
 @contextlib.contextmanager
 def logged(session: Session, app: App, kind: str, words: str = "") -> Iterator[Operation]:
     """Record and log what happens in the block, without the app's lock: beside deploys. `words` must not hold secrets."""
     record = session.operations.start(app, kind, words, session.caller)
-    with session.operations.log_path(record.id).open("ab") as log:
+    with recording(kind) as whole, session.operations.log_path(record.id).open("ab") as log:
         session.console.log = log
         try:
-            with _ending(session, record.id):
+            with _ending(session, record.id, whole):
                 session.operations.run(record.id)
                 yield record
         finally:
@@ -92,7 +96,7 @@ def adopted_operation(
     """Go on with the operation that the parent command of this hook recorded; the parent ends it."""
     record = session.operations.get(operation_id)
     session.operations.set_process(operation_id, os.getpid(), process_start(os.getpid()))
-    with session.operations.log_path(operation_id).open("ab") as log:
+    with recording(record.kind) as whole, session.operations.log_path(operation_id).open("ab") as log:
         session.console.log = log
         try:
             yield RunningOperation(session, app, record, lock)
@@ -103,6 +107,19 @@ def adopted_operation(
             # The parent has its end still before it: it is whom followers look at from now on.
             session.operations.set_process(operation_id, record.pid, record.pid_started)
             session.console.log = None
+            _tell_parent(session, operation_id, whole)
+
+
+def _tell_parent(session: Session, operation_id: int, whole: recording) -> None:
+    """What a hook's command does at its end: the command that started git adds the steps to its own."""
+    if session.caller.descriptors:
+        tell(session.caller.descriptors[0], pack(operation_id, whole))
+
+
+def record_push(session: Session, began: float, told: Told) -> None:
+    """Add to a push's operation what came before and after it: receiving, and the acceptance of the ref by git. `began`
+    is when the push did, in seconds of the monotonic clock."""
+    session.operations.set_steps(told.number, in_milliseconds(told.within(began), began))
 
 
 def _take_turn(session: Session, app: App, record: Operation, lock: FileLock) -> None:
@@ -126,10 +143,15 @@ def _holder(session: Session, app: App, record: Operation) -> str:
 
 
 @contextlib.contextmanager
-def _ending(session: Session, operation_id: int) -> Iterator[None]:
-    """Record how the block ends."""
+def _ending(session: Session, operation_id: int, whole: recording) -> Iterator[None]:
+    """Record how the block ends, and its steps."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            # That it can't be written is not what the operation ends with.
+            with contextlib.suppress(PaasError):
+                session.operations.set_steps(operation_id, in_milliseconds(whole.parts(), whole.began))
     except (Cancelled, PaasError) as error:
         _end(session, operation_id, error)
         raise

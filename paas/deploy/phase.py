@@ -17,6 +17,7 @@ from paas.engine.images import Image
 from paas.engine.options import parse, without
 from paas.errors import Cancelled, PaasError
 from paas.model.release import FIRST_POSTDEPLOY, POSTDEPLOY, PREDEPLOY, RELEASE, PhaseCommand, Release
+from paas.steps import step
 from paas.store.apps import App
 
 PHASE_SECONDS = 30 * 60
@@ -193,7 +194,8 @@ def _watched(session: Session, app: App, item: PhaseCommand, container: str) -> 
     session.console.headline(f"Start of {title}")
     try:
         timer.start()
-        yield lines
+        with step("phase", item.phase):
+            yield lines
     finally:
         timer.cancel()
         session.containers.remove(container)

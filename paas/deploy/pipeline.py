@@ -35,6 +35,7 @@ from paas.errors import NotDeployed, PaasError
 from paas.model.image import ImageRef
 from paas.model.names import ProcessType
 from paas.model.release import Formation, Manifest, Process, Release
+from paas.steps import step
 from paas.store.apps import App
 from paas.store.locks import FileLock, app_lock
 from paas.store.releases import Retirement
@@ -83,12 +84,14 @@ def deploy_image(
         app = running.app
         refuse_locked(session, app)
         if archive is not None:
-            _load(session, ref, archive)
+            with step("load"):
+                _load(session, ref, archive)
         session.console.step("Generating build context")
         # Before the image is asked for: a wrong folder is told at once.
         if build_dir is not None:
             source.check_build_dir(build_dir)
-        image = source.obtain_image(session, app, ref, session.config(app).all(), force)
+        with step("image"):
+            image = source.obtain_image(session, app, ref, session.config(app).all(), force)
         session.repository(app).create(source.deploy_branch(session, app))
         commit = source.image_commit(session, app, ref, image, author, build_dir)
         session.console.step("Updating git repository with specified build context")
@@ -221,8 +224,12 @@ def deploy(session: Session, running: RunningOperation, change: Change) -> None:
         change.also()
 
     with lifecycle(session, app, "deploy", running.id):
-        built = build_source(session, app, change.source, change.config, number)
+        with step("build"):
+            built = build_source(session, app, change.source, change.config, number)
         try:
+            files = None if change.files_of_image else change.source.commit
+            with step("manifest"):
+                manifest = read_manifest(session, app, files, built)
             plan = releases.Plan(
                 description=f"Deploy {built.image_name or str(change.source.commit)[:12]}",
                 image=built.image,
@@ -230,9 +237,7 @@ def deploy(session: Session, running: RunningOperation, change: Change) -> None:
                 image_name=built.image_name,
                 commit=change.source.commit,
                 config=change.config,
-                manifest=read_manifest(
-                    session, app, None if change.files_of_image else change.source.commit, built
-                ),
+                manifest=manifest,
             )
             record = release(session, app, running, plan, number, change.new_services, also, before=True)
         except BaseException:
@@ -263,7 +268,8 @@ def release(
     if before:
         plan = replace(plan, config=with_env(session, app, plan.manifest, plan.config))
     formation, new = sync_formation(session, app, plan.manifest, new_services)
-    record = releases.create(session, app, plan, running.id, number)
+    with step("release"):
+        record = releases.create(session, app, plan, running.id, number)
     try:
         if before:
             image = run_before(session, app, record, plan.image, running.id)

@@ -12,6 +12,7 @@ from paas.engine.push import push
 from paas.errors import PaasError
 from paas.model.image import DEFAULT_REGISTRY, ImageRef, registry_server
 from paas.model.properties import rendered_repository
+from paas.steps import step
 from paas.store.apps import App
 
 NAMESPACE = "registry"
@@ -46,7 +47,7 @@ def push_release(session: Session, app: App, image: Image, config: dict[str, str
     for tag in (str(number), *(tag for tag in extra if tag)):
         ref = ImageRef.parse(f"{repository}:{tag}")
         session.console.step(f"Pushing {ref.name}")
-        with _named(session, app, image, ref):
+        with step("registry", ref.name), _named(session, app, image, ref):
             found = push_credentials(session, app, config, registry_server(ref.registry))
             push(session.api, ref, session.console, found.for_pull() if found else None)
     # In the registry the tag is taken from now on, whatever becomes of the release.

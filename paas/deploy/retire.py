@@ -7,6 +7,7 @@ from functools import partial
 
 from paas.deploy.session import Session
 from paas.errors import PaasError
+from paas.steps import step
 from paas.store.apps import App
 from paas.store.releases import Retirement
 
@@ -24,10 +25,11 @@ def retire(session: Session, item: Retirement) -> bool:
         return False
     # First it is told, so that it can say goodbye on websockets and event streams and close them itself. It gets no
     # new requests since the switch; the router cuts only what is left after the grace period.
-    session.containers.stop(item.container_id)
-    session.router.remove(item.slot, item.server)
-    session.containers.remove(item.container_id)
-    session.releases.retired(item.container_id)
+    with step("retire"):
+        session.containers.stop(item.container_id)
+        session.router.remove(item.slot, item.server)
+        session.containers.remove(item.container_id)
+        session.releases.retired(item.container_id)
     return True
 
 

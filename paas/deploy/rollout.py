@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from paas import interrupts
@@ -32,6 +34,7 @@ from paas.engine.shared_network import FixedAddresses
 from paas.errors import PaasError
 from paas.model.names import ProcessType
 from paas.model.release import WEB, Formation, Process, Release
+from paas.steps import step
 from paas.store.apps import App
 from paas.store.releases import Retirement
 
@@ -88,10 +91,10 @@ class Rollout:
             with interrupts.shielded():
                 self._switch_and_commit(before, serving + started)
         except BaseException:
-            with interrupts.shielded():
+            with interrupts.shielded(), step("undo"):
                 self._undo()
             raise
-        with interrupts.shielded():
+        with interrupts.shielded(), step("after"):
             self._after(started)
 
     def _wanted(self) -> list[tuple[ProcessType, int]]:
@@ -127,14 +130,16 @@ class Rollout:
                 session.apply(session.routes(self.app, []))
         for process in self._paused:
             session.console.detail(f"Stopping {process.name}")
-            session.containers.stop(process.container_id)
+            with step("stop", process.name):
+                session.containers.stop(process.container_id)
 
     def _start_all(self, wanted: list[tuple[ProcessType, int]]) -> list[Process]:
         """Start and check all at once; web's own failure is the one that is told first."""
         if not wanted:
             return []
         session = self.session
-        self._fixed = ensure_network(session, self.app)
+        with step("network"):
+            self._fixed = ensure_network(session, self.app)
         self._abandoned.clear()
         limits = self.release.manifest.max_parallel
         self._turns = {kind: threading.Semaphore(limit) for kind, limit in limits.items()}
@@ -144,7 +149,8 @@ class Rollout:
         pool = ThreadPoolExecutor(min(self._at_once(), len(wanted)))
         progress = session.console.progress("Waiting for health checks")
         try:
-            futures = [pool.submit(self._start, *self._job(kind, number)) for kind, number in wanted]
+            jobs = [self._job(kind, number) for kind, number in wanted]
+            futures = [pool.submit(copy_context().run, partial(self._start, *job)) for job in jobs]
             with progress.ticking(lambda: f"{_passed(futures)} after {progress.seconds():.0f} s"):
                 wait(futures, return_when=FIRST_EXCEPTION)
             # A failed one first: the others may still be waiting for their checks.
@@ -192,9 +198,10 @@ class Rollout:
     ) -> tuple[Process, list[str]]:
         # A thread has a connection of its own: the library's are not shared.
         turn = self._turns.get(kind, contextlib.nullcontext())
-        with turn, contextlib.closing(connect(self.session.settings.docker_host)) as api:
+        name, host_of_engine = f"{kind}.{number}", self.session.settings.docker_host
+        with turn, step("start", name), contextlib.closing(connect(host_of_engine)) as api:
             if self._abandoned.is_set():
-                raise _NotStarted(f"{kind}.{number}", "", "another process did not start")
+                raise _NotStarted(name, "", "another process did not start")
             return self._start_with(Containers(api), kind, number, spec, service, host)
 
     def _start_with(
@@ -207,9 +214,11 @@ class Rollout:
         host: str,
     ) -> tuple[Process, list[str]]:
         name = f"{kind}.{number}"
-        container = containers.create(spec)
+        with step("create", name):
+            container = containers.create(spec)
         try:
-            containers.start(container, name)
+            with step("run", name):
+                containers.start(container, name)
             state = containers.state(container)
             if not state.running:
                 raise health.Unhealthy(name=name, reason=health.ending(state))
@@ -219,9 +228,10 @@ class Rollout:
             subject = health.Subject(container, name, address, port, host, self._abandoned)
             warnings = []
             if service.checks == "enabled":
-                warnings = health.check(
-                    containers, subject, self.release, kind, self.image.health_test, service
-                )
+                with step("health", name):
+                    warnings = health.check(
+                        containers, subject, self.release, kind, self.image.health_test, service
+                    )
         except PaasError as error:
             raise _NotStarted(name, container, str(error.fields.get("reason", error))) from error
         return Process(container, self.app.id, self.release.number, kind, number, address, port), warnings

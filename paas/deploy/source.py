@@ -18,7 +18,7 @@ from dulwich.index import commit_tree
 from dulwich.object_store import BaseObjectStore, MemoryObjectStore
 from dulwich.objects import Blob, ObjectID
 
-from paas import interrupts
+from paas import interrupts, trace
 from paas.console import Console
 from paas.deploy.recovery import recover
 from paas.deploy.registry import USERNAME_KEY, Credentials, pull_credentials
@@ -26,10 +26,11 @@ from paas.deploy.session import Session
 from paas.deploy.space import ensure_space
 from paas.engine.images import Image
 from paas.errors import Cancelled, PaasError
+from paas.gateway.git_transport import cut, lifeline
 from paas.gateway.git_transport import environment as git_environment
-from paas.gateway.git_transport import lifeline
 from paas.model.image import ImageRef
 from paas.model.names import BranchName, printable
+from paas.steps import add, heard, step
 from paas.store.apps import App
 from paas.store.drafts import drafted
 from paas.store.locks import FileLock
@@ -140,7 +141,8 @@ def pull_image(session: Session, app: App, ref: ImageRef, config: dict[str, str]
 
 def _pulled(session: Session, ref: ImageRef, credentials: Credentials | None, before: Image | None) -> Image:
     ensure_space(session)
-    pulled = session.images.pull(ref, session.console, credentials.for_pull() if credentials else None)
+    with step("pull"):
+        pulled = session.images.pull(ref, session.console, credentials.for_pull() if credentials else None)
     if before and before.id != pulled.id:
         session.console.detail(f"{ref.name} is another image now: {before.id[7:19]} -> {pulled.id[7:19]}")
     return pulled
@@ -173,8 +175,10 @@ class ImageCommit:
     def written(self) -> Iterator[tuple[Path, str]]:
         """Write it into a repository of its own: yields (that repository, commit id)."""
         with drafted(self.repository) as draft:
-            tree = self._add_tree(draft.repo.object_store)
-            yield draft.folder, draft.commit(tree, self.parent, self.author.line(), self.message)
+            with step("commit"):
+                tree = self._add_tree(draft.repo.object_store)
+                commit = draft.commit(tree, self.parent, self.author.line(), self.message)
+            yield draft.folder, commit
 
 
 def image_commit(
@@ -212,11 +216,12 @@ def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, 
     branch = deploy_branch(session, app)
     repository = session.repository(app)
     session.console.out.flush()
-    with receiving(repository.path) as held, lifeline() as (line, cut):
-        passed = [line, os.dup(1), os.dup(2), os.dup(lock.descriptor)]
+    with step("push"), receiving(repository.path) as held, lifeline() as (descriptor, line):
+        passed = [descriptor, os.dup(1), os.dup(2), os.dup(lock.descriptor)]
         environment = git_environment(session.settings, session.caller) | {
             "PAAS_OPERATION": str(operation_id),
             "PAAS_DESCRIPTORS": ",".join(map(str, passed)),
+            "PAAS_TRACE": "1" if trace.on() else "",
         }
         try:
             process = subprocess.Popen(
@@ -237,9 +242,11 @@ def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, 
             said, _ = process.communicate()
         except Cancelled as error:
             cancelled = error
-            cut()
+            cut(line)
             with interrupts.shielded():
                 said, _ = process.communicate()
+        for told in heard(line):
+            add(told)
     if process.returncode == 0:
         return
     if cancelled:

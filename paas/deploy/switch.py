@@ -10,6 +10,7 @@ from collections.abc import Callable
 from paas.deploy.routes import route
 from paas.deploy.session import Session
 from paas.model.release import Process
+from paas.steps import step
 from paas.store import routing
 from paas.store.apps import App
 
@@ -21,16 +22,18 @@ def switch(session: Session, app: App, processes: list[Process], commit: Callabl
     """
     version = routing.version(session.database)
     wanted = route(session, app, processes)
-    if session.router.switch(wanted, version) is None:
-        session.apply(session.routes(app, processes))
-    with session.database.transaction():
+    with step("switch"):
+        if session.router.switch(wanted, version) is None:
+            session.apply(session.routes(app, processes))
+    with step("transaction"), session.database.transaction():
         undisturbed = routing.version(session.database) == version
         commit()
         version = routing.version(session.database)
     # A release's config may also change how the router treats the app.
     now = session.apps.by_id(app.id)
-    if undisturbed and now is not None and route(session, now) == wanted:
-        session.router.settle(version)
-    else:
-        version = routing.version(session.database)
-        session.apply(session.routes(), version)
+    with step("settle"):
+        if undisturbed and now is not None and route(session, now) == wanted:
+            session.router.settle(version)
+        else:
+            version = routing.version(session.database)
+            session.apply(session.routes(), version)

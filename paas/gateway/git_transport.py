@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from paas.errors import Cancelled
 from paas.gateway import stub
 from paas.model.caller import Caller
 from paas.settings import Settings
+from paas.steps import Told, heard, step
 from paas.store.repositories import receiving
 
 Service = Literal["git-receive-pack", "git-upload-pack"]
@@ -83,12 +85,15 @@ def environment(settings: Settings, caller: Caller) -> dict[str, str]:
     return env
 
 
-def run_git_service(settings: Settings, service: Service, repository: Path, caller: Caller) -> int:
-    """Serve one push or fetch of `repository` on our own standard descriptors; git's exit code.
+def run_git_service(
+    settings: Settings, service: Service, repository: Path, caller: Caller
+) -> tuple[int, list[Told]]:
+    """Serve one push or fetch of `repository` on our own standard descriptors; git's exit code, and what its hooks told
+    of their steps.
 
     Raises Cancelled when the client goes away, once git and its hooks are done.
     """
-    with receiving(repository) as lock, lifeline() as (descriptor, cut):
+    with step("push"), receiving(repository) as lock, lifeline() as (descriptor, line):
         process = subprocess.Popen(
             arguments(service),
             cwd=repository,
@@ -99,28 +104,27 @@ def run_git_service(settings: Settings, service: Service, repository: Path, call
         try:
             code = process.wait()
         except Cancelled:
-            cut()
+            cut(line)
             with interrupts.shielded():
                 _end(process)
             raise
-    return code if code >= 0 else 128 - code
+        told = heard(line)
+    return (code if code >= 0 else 128 - code), told
 
 
 @contextlib.contextmanager
-def lifeline() -> Iterator[tuple[int, Callable[[], None]]]:
-    """A descriptor for a hook's command to watch, and what cuts it: it reads as closed from then on, or when this
-    process is killed. The command undoes what it did, or, after its switch, finishes, so that git moves the branch."""
-    theirs, ours = os.pipe()
-    both = [theirs, ours]
+def lifeline() -> Iterator[tuple[int, socket.socket]]:
+    """A descriptor for a hook's command to watch, and our end of it: the command reads that as closed once we `cut` it, or
+    are killed. It undoes what it did, or, after its switch, finishes, so that git moves the branch. On it the command
+    tells its steps."""
+    theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, ours:
+        yield theirs.fileno(), ours
 
-    def cut() -> None:
-        while both:
-            os.close(both.pop())
 
-    try:
-        yield theirs, cut
-    finally:
-        cut()
+def cut(line: socket.socket) -> None:
+    """Let the other end read it as closed; what it tells is still heard."""
+    line.shutdown(socket.SHUT_WR)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -49,6 +49,7 @@ _HOOK = (
     b"PAAS_CALLER",
     b"PAAS_OPERATION",
     b"PAAS_DESCRIPTORS",
+    b"PAAS_TRACE",
 )
 _HOOK_PREFIX = b"GIT_PUSH_OPTION_"
 _NOT_RUNNING = (2, 20, 111)  # ENOENT, ENOTDIR, ECONNREFUSED: no server, as opposed to one that refuses

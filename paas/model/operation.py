@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from paas.errors import PaasError
 
@@ -38,8 +39,15 @@ class Operation:
     pid_started: str
     message: str
     release: int | None
+    steps: str = "[]"
 
     @property
     def open(self) -> bool:
         """Not ended yet."""
         return self.status in ("queued", "running")
+
+    @property
+    def steps_taken(self) -> list[dict[str, Any]]:
+        """What took how long (paas.steps.in_milliseconds); none of one that has not ended or was killed."""
+        found: list[dict[str, Any]] = json.loads(self.steps)
+        return found

@@ -126,6 +126,11 @@ class Operations:
             (status, time.time(), message, operation_id),
         )
 
+    def set_steps(self, operation_id: int, steps: list[dict[str, object]]) -> None:
+        """What took how long (paas.steps.in_milliseconds)."""
+        text = json.dumps(steps, separators=(",", ":"))
+        self.database.execute("UPDATE operations SET steps = ? WHERE id = ?", (text, operation_id))
+
     def log_path(self, operation_id: int) -> Path:
         return self.database.settings.operations_dir / f"{operation_id}.log"
 

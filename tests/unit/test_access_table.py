@@ -65,7 +65,7 @@ NO_APP: dict[Role, str] = {
     ANYONE: "access:list git-lfs-authenticate git-lfs-transfer help version",
     VIEW: "apps:list events events:list",
 }
-OPERATIONS: dict[Role, str] = {VIEW: "operation:follow operation:logs", DEPLOY: "operation:cancel"}
+OPERATIONS: dict[Role, str] = {VIEW: "operation:follow operation:logs operation:steps", DEPLOY: "operation:cancel"}
 REPOSITORIES: dict[Role, str] = {VIEW: "git-upload-pack", DEPLOY: "git-receive-pack"}
 ADMINS = """
     access:grant access:revoke apps:clone apps:create apps:rename cleanup disk:report disk:set docker-options:add
