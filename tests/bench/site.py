@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from paas.router import binary as haproxy
 from paas.settings import Settings
 
 LABEL = "paas.bench"
+WEB_PORT = 5000  # of the web test image
 POLL_SECONDS = 0.002
 SETTLE_SECONDS = 0.1
 PATIENCE_SECONDS = 180
@@ -89,6 +90,28 @@ class Site:
     def ssh(self, host: str, *words: str) -> float:
         """As `timed`, for a command on a host."""
         return self.timed(*self.host(host), *words)
+
+    def at_once(self, commands: Sequence[Sequence[str]]) -> list[str]:
+        """Start all, wait for all; what each printed. Every one must succeed."""
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(tempfile.TemporaryFile(dir=self.base)) for _ in commands]
+            started = [
+                subprocess.Popen(
+                    words, env=self.env, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+                )
+                for words, file in zip(commands, files, strict=True)
+            ]
+            ended = [_ends(process) for process in started]
+            printed = []
+            for process, words, file in zip(started, commands, files, strict=True):
+                file.seek(0)
+                printed.append(file.read().decode(errors="replace"))
+                if process.returncode:
+                    tail = printed[-1][-2000:]
+                    raise Failed(f"{shlex.join(words)} ended with {process.returncode}\n{tail}")
+            if not all(ended):
+                raise Failed("Not all of what was started at once ends")
+            return printed
 
     def true(self) -> float:
         """Seconds of `ssh host true`: what any command over ssh costs at least."""
@@ -190,9 +213,13 @@ class Site:
         """A word that no page has said before."""
         return f"mark-{next(self.numbers)}-"
 
+    def docker_run_words(self, image: str) -> list[str]:
+        """The command that starts a container of ours and prints its id."""
+        return ["docker", "run", "--detach", "--label", self.id, image]
+
     def docker_run(self, image: str, port: int, mark: str) -> float:
         """The moment at which a container that `docker run` starts has answered; it is gone again afterwards."""
-        with self.running("docker", "run", "--detach", "--label", self.id, image, piped=True) as process:
+        with self.running(*self.docker_run_words(image), piped=True) as process:
             container = (process.stdout.read() if process.stdout else b"").decode().strip()
         answered = self.container_serves(container, port, mark)
         self.engine.api.remove_container(container, force=True, v=True)

@@ -1,4 +1,4 @@
-"""With `-n 2 --dist loadgroup` each front door has a worker of its own, which halves the time."""
+"""With `-n N --dist loadgroup` each front door has a worker of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 OPENSSH = "[openssh-"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two groups; the one goes through the sessions from the end, so that no session is played twice at once: they have
     ports of the host."""
@@ -20,4 +21,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for group, members in (("first", first), ("second", second)):
         for item in members:
             item.add_marker(pytest.mark.xdist_group(group))
-    items[:] = others + first + second[::-1]
+    # They take the longest: first, so that no worker is left alone with them at the end.
+    items[:] = first + second[::-1] + others

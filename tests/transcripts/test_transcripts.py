@@ -9,7 +9,7 @@ import pytest
 from support import doors
 from support.doors import Door
 from support.server import running_paas
-from support.transcript import matches, parse, play
+from support.transcript import matches, parse, play, without_progress
 
 TRANSCRIPTS = sorted(Path(__file__).parent.rglob("*.txt"))
 
@@ -48,6 +48,12 @@ def test_transcript(path: Path, door: Door, tmp_path: Path) -> None:
 )
 def test_wildcards(expected: list[str], actual: list[str], same: bool) -> None:
     assert matches(expected, actual) is same
+
+
+def test_lines_of_progress_are_no_part_of_a_session() -> None:
+    slow = ["-----> Deploying", "       Waiting for health checks: 0 of 2 passed after 5 s", "       GREETING: hello"]
+    assert without_progress(slow) == [slow[0], slow[2]]
+    assert without_progress(["remote:        Loading image: 1.5 MB of 3.0 MB, 0.5 MB/s"]) == []
 
 
 def test_text_before_the_first_command_is_refused() -> None:
