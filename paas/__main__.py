@@ -78,11 +78,12 @@ def _dispatcher(settings: Settings, prepare: Callable[[], None] = lambda: None) 
 def _serve(settings: Settings) -> int:
     """The supervisor: everything in the foreground. Raises PaasError when something can't be started."""
     from paas import cli
-    from paas.agent import main as agent
-    from paas.gateway import ssh_server
 
     os.environ["PAAS_ROOT"] = str(settings.root)
     cli.warm(settings)
+    from paas.agent import main as agent
+    from paas.gateway import ssh_server
+
     requests = dispatcher.listen(settings)
     settings.remember()
     front = _dispatcher(settings, lambda: cli.before_command(settings))
@@ -98,6 +99,7 @@ def _serve(settings: Settings) -> int:
     http, router = _router(settings)
     services += router
     services.append(serve.Service("agent", lambda ready: agent.run(settings, ready)))
+    command.freeze()
     code = serve.serve(services, f"ssh={ssh} http={http} root={settings.root}")
     settings.socket_path.unlink(missing_ok=True)
     return code

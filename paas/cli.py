@@ -23,6 +23,7 @@ from paas.console import Console
 from paas.deploy.session import Session
 from paas.errors import REFUSED, USAGE, Cancelled, NoRoom, PaasError, UsageError
 from paas.gateway import access
+from paas.imports import without
 from paas.model.access import Need
 from paas.model.caller import Caller
 from paas.model.names import printable
@@ -213,7 +214,9 @@ def warm(settings: Settings) -> None:
         parser(name)
     # What Typer puts off until the first command line is read.
     parser("apps:list").make_context("apps:list", [])
-    import docker.api.client  # noqa: F401
+    # For ssh_config's `Match exec` and for pages that don't say how they are written: six megabytes.
+    with without("invoke", "charset_normalizer"):
+        import docker.api.client
     import dulwich.repo  # noqa: F401
 
     import paas.deploy.pipeline

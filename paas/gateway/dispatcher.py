@@ -22,7 +22,7 @@ from paas.console import WARNING
 from paas.errors import USAGE, PaasError
 from paas.gateway import command as commands
 from paas.gateway import protocol, stub
-from paas.gateway.forking import ForkingServer, close_other_descriptors
+from paas.gateway.forking import ForkingServer, call_ourselves, close_other_descriptors
 from paas.settings import Settings
 
 MAX_COMMANDS = 512
@@ -51,7 +51,6 @@ class Dispatcher:
 
     def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve on `listener` until SIGTERM. Commands that still run then are left alone."""
-        commands.freeze()
         ForkingServer(listener, self.handle, self._refuse, self.limit, self.prepare).run(ready)
 
     def _refuse(self, connection: socket.socket) -> None:
@@ -61,6 +60,7 @@ class Dispatcher:
 
     def handle(self, connection: socket.socket) -> None:
         """Be the process of the command that `connection` asks for; doesn't return."""
+        call_ourselves("paas command")
         connection.settimeout(REQUEST_SECONDS)
         uid = _peer_uid(connection)
         if uid not in (0, os.geteuid()):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from paas.console import WARNING
 from paas.gateway import stub
+from paas.gateway.forking import call_ourselves
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
@@ -111,6 +112,7 @@ class Supervisor:
                     running.service.listener.close()
                 if running.ready is not None:
                     os.close(running.ready)
+            call_ourselves(f"paas {service.name}")
             service.run(lambda: _say_ready(writer))
             code = 0
         except KeyboardInterrupt:
@@ -198,6 +200,7 @@ def tell_systemd(state: str) -> None:
 def serve(services: Sequence[Service], announcement: str) -> int:
     """Run `services`; once all are ready print one line, ``ready`` and `announcement`. Returns the exit code."""
     stub.open_standard_descriptors()
+    call_ourselves("paas serve")
     return Supervisor(services, announcement).run()
 
 

@@ -26,8 +26,7 @@ from paramiko import common
 from paramiko.auth_handler import AuthHandler
 
 from paas.errors import PaasError
-from paas.gateway.command import freeze
-from paas.gateway.forking import ForkingServer, close_other_descriptors
+from paas.gateway.forking import ForkingServer, call_ourselves, close_other_descriptors
 from paas.gateway.ssh_refused import RefusedLog
 from paas.gateway.ssh_session import Session
 from paas.settings import Listen, Settings
@@ -185,11 +184,11 @@ class SshServer:
         """Serve on `listener` until SIGTERM. Connections that are open then are left alone."""
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
         self.host_key = host_key(self.settings)
-        freeze()
         ForkingServer(listener, self.handle, lambda _connection: None, MAX_CONNECTIONS).run(ready)
 
     def handle(self, connection: socket.socket) -> None:
         """Be the process of one connection, until its end."""
+        call_ourselves("paas connection")
         signal.alarm(LOGIN_SECONDS)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
         close_other_descriptors({connection.fileno()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import statistics
 import subprocess
 import time
@@ -13,19 +12,16 @@ from pathlib import Path
 
 from support.server import free_port
 
+from bench import neighbours
 from bench.measure import Goal, Row, Samples, Scenario
 from bench.site import Site
-from paas.console import Console
 from paas.deploy.session import Session
 from paas.deploy.switch import switch
-from paas.model.caller import Caller
-from paas.model.names import AppName
-from paas.model.release import WEB, Process
 from paas.router import HAProxy, Routes
 from paas.settings import Settings
 from paas.store.apps import App
 
-APPS = 500
+APPS = neighbours.APPS
 TIMES = 10  # in a round
 START_SECONDS = 10
 
@@ -52,15 +48,8 @@ class Town:
                 raise RuntimeError(f"HAProxy does not start:\n{(directory / 'haproxy.log').read_text()}")
             time.sleep(0.02)
         self.number = 1
-        with contextlib.closing((session := self.session()).database), session.database.transaction():
-            for number in range(apps):
-                app = session.apps.create(AppName(f"app-{number}"))
-                session.releases.set_processes(app, [self._process(app)], [])
-            session.reroute()
-
-    def session(self) -> Session:
-        """As a command has it: nothing is left over from the one before."""
-        return Session(self.settings, Caller("bench", "host"), Console(out=io.StringIO(), err=io.StringIO()))
+        with contextlib.closing(neighbours.session(self.settings)) as session:
+            neighbours.move_in(session, apps)
 
     def switches(self) -> float:
         """Seconds of one switch, the median of some: what the database says, HAProxy, the files, the commit."""
@@ -72,12 +61,12 @@ class Town:
 
     def _switch(self, session: Session, app: App) -> None:
         self.number += 1
-        new = [self._process(app)]
+        new = [neighbours.process(app, self.number)]
         with session.routing():
             switch(session, app, new, lambda: session.releases.set_processes(app, new, []))
 
     def _timed(self, do: Callable[[Session, App], None]) -> float:
-        session = self.session()
+        session = neighbours.session(self.settings)
         with contextlib.closing(session.database):
             app = session.apps.get("app-0")
             session.router.is_running()
@@ -87,10 +76,6 @@ class Town:
             for slot, server in session.router.draining():
                 session.router.remove(slot, server)
         return taken
-
-    def _process(self, app: App) -> Process:
-        name = f"{self.number}-{app.id}".ljust(64, "-")
-        return Process(name, app.id, self.number, WEB, 1, "127.0.0.1", 1024 + self.number)
 
 
 class Switch(Scenario):

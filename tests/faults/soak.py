@@ -1,49 +1,37 @@
 """Many deploys of one app, and what is left of each: `python -m faults.soak [N]` in tests/, by hand, as root.
 
-Prints a table; ends with 1 where something grows from the middle of the run to its end.
+Prints a table, a row after a tenth, a fifth, half and all of them; ends with 1 where something grows from the middle of
+the run to its end. Memory is PSS, so that pages which processes share count once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
-from pathlib import Path
 
 import docker
-from support import images
+from support import images, processes
 from support.repo import Repo
 from support.server import Paas, running_paas
 from support.state import containers, tags
 
-USUAL = 100
-ROWS = 10
+USUAL = 500
+SHARES = (0.1, 0.2, 0.5, 1.0)
 PORTION = 4096
 # Pages and caches come and go; what leaks with every deploy grows by more.
 LEEWAY = {"database kB": 1.25, "paas root kB": 1.25, "memory kB": 1.2, "descriptors": 1.2}
 HEADER = ("deploys", "images", "containers", "releases", "logs", "database kB", "paas root kB", "descriptors", "memory kB", "seconds")
 
 
-def services(paas: Paas) -> list[int]:
-    """The supervisor and its services."""
-    assert paas.process
-    found = [paas.process.pid]
-    for pid in found:
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in children.read_text().split()]
-    return found
-
-
 def measured(paas: Paas, engine: docker.DockerClient, count: int, seconds: float) -> dict[str, float]:
     """One row of the table."""
-    pids = services(paas)
+    assert paas.process
     memory = descriptors = 0
-    for pid in pids:
+    for pid in processes.descendants(paas.process.pid):
         with contextlib.suppress(OSError):
-            descriptors += len(list(Path(f"/proc/{pid}/fd").iterdir()))
-            memory += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+            descriptors += processes.descriptors(pid)
+            memory += processes.pss(pid)
     size = lambda path: sum(item.lstat().st_blocks for item in path.rglob("*")) // 2  # noqa: E731
     return {
         "deploys": count,
@@ -69,27 +57,28 @@ def main(total: int) -> int:
         repo = Repo(paas.root.with_name("repo"))
         environment = {**paas.env, "GIT_SSH_COMMAND": f"ssh -i {paas.key} -p {paas.ssh_port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"}
         print("  ".join(f"{name:>12}" for name in HEADER))
-        started = time.monotonic()
+        started, since = time.monotonic(), 0
+        marks = {max(1, int(total * share)) for share in SHARES}
         for number in range(1, total + 1):
             repo.write({"Dockerfile": "FROM paas-test/static\nCOPY page /page\n", "page": f"{number}\n" + "x" * PORTION})
             repo.commit()
             repo.push("paas@127.0.0.1:soaked", "main:master", environment).ok()
-            if number % max(1, total // ROWS) == 0:
-                took = (time.monotonic() - started) / max(1, total // ROWS)
+            if number in marks:
+                took = (time.monotonic() - started) / (number - since)
                 # What the last deploys replaced is being stopped.
                 deadline = time.monotonic() + 30
                 while len(containers(paas, engine, "soaked")) > 1 and time.monotonic() < deadline:
                     time.sleep(0.2)
                 rows.append(measured(paas, engine, number, took))
                 print("  ".join(f"{rows[-1][name]:>12}" for name in HEADER), flush=True)
-                started = time.monotonic()
+                started, since = time.monotonic(), number
         assert paas.http_get("soaked", "/page").body.startswith(f"{total}\n")
     return compare(rows)
 
 
 def compare(rows: list[dict[str, float]]) -> int:
     """0 where the second half of the run grew nothing that has a bound."""
-    middle, last = rows[len(rows) // 2], rows[-1]
+    middle, last = rows[-2], rows[-1]
     grown = [
         name
         for name in HEADER[1:-1]

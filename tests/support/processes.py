@@ -1,0 +1,39 @@
+"""What processes take, as the kernel counts it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and everything below it."""
+    found = [pid]
+    for each in found:
+        for children in Path(f"/proc/{each}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += [int(child) for child in children.read_text().split()]
+    return found
+
+
+def name(pid: int) -> str:
+    """What the process calls itself."""
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def pss(pid: int) -> int:
+    """Its share of resident memory in kB: a page that several processes have counts once among them."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that it has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def descriptors(pid: int) -> int:
+    """How many files it has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
