@@ -23,7 +23,6 @@ from paas.console import Console
 from paas.deploy.session import Session
 from paas.errors import REFUSED, USAGE, Cancelled, NoRoom, PaasError, UsageError
 from paas.gateway import access
-from paas.imports import without
 from paas.model.access import Need
 from paas.model.caller import Caller
 from paas.model.names import printable
@@ -31,6 +30,7 @@ from paas.plugins import loading
 from paas.settings import Settings
 from paas.steps import step
 from paas.store.properties import GLOBAL
+from paas.warm import import_libraries
 
 MODULES = (
     "access",
@@ -214,14 +214,7 @@ def warm(settings: Settings) -> None:
         parser(name)
     # What Typer puts off until the first command line is read.
     parser("apps:list").make_context("apps:list", [])
-    # For ssh_config's `Match exec` and for pages that don't say how they are written: six megabytes.
-    with without("invoke", "charset_normalizer"):
-        import docker.api.client
-    import dulwich.repo  # noqa: F401
-
-    import paas.deploy.pipeline
-    import paas.engine.attach
-    import paas.engine.containers  # noqa: F401
+    import_libraries()
     from paas.router import binary
 
     # Which HAProxy there is stays known to the children.

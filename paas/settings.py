@@ -21,6 +21,10 @@ TOLD = (
     "PAAS_ROUTER",
     "DOCKER_HOST",
 )
+# How much at once, by the variable that changes it: the usual number, the least and the most.
+COMMANDS = ("PAAS_MAX_COMMANDS", 512, 1, 100_000)
+CONNECTIONS = ("PAAS_SSH_MAX_CONNECTIONS", 256, 1, 100_000)
+LOGIN_SECONDS = ("PAAS_SSH_LOGIN_SECONDS", 60, 1, 3600)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class Listen:
 
 @dataclass(frozen=True)
 class Settings:
-    """One installation: its root directory and its listeners (`ssh_listen` None means off)."""
+    """One installation: its root directory, its listeners (`ssh_listen` None means off), and how many commands and SSH
+    connections there may be at once."""
 
     root: Path
     ssh_listen: Listen | None
@@ -53,6 +58,9 @@ class Settings:
     domain: str
     docker_host: str | None
     router_external: bool = False
+    max_commands: int = COMMANDS[1]
+    max_connections: int = CONNECTIONS[1]
+    login_seconds: int = LOGIN_SECONDS[1]
 
     @classmethod
     def from_environment(cls, environ: dict[str, str] | None = None, remembered: bool = True) -> Settings:
@@ -75,6 +83,9 @@ class Settings:
             domain=env.get("PAAS_DOMAIN") or "localhost",
             router_external=env.get("PAAS_ROUTER") == "external",
             docker_host=env.get("DOCKER_HOST") or None,
+            max_commands=_number(env, *COMMANDS),
+            max_connections=_number(env, *CONNECTIONS),
+            login_seconds=_number(env, *LOGIN_SECONDS),
         )
 
     def remember(self, environ: dict[str, str] | None = None) -> None:
@@ -140,6 +151,13 @@ def _remembered(root: Path) -> dict[str, str]:
 def host_fqdn() -> str:
     """The machine's full name, for installations that did not set PAAS_DOMAIN."""
     return socket.getfqdn()
+
+
+def _number(env: dict[str, str], name: str, usual: int, least: int, most: int) -> int:
+    text = env.get(name) or str(usual)
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
+        raise ValueError(f"{name}: {text!r} is not a number from {least} to {most}")
+    return int(text)
 
 
 def _listen(name: str, text: str) -> Listen:

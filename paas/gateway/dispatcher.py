@@ -25,7 +25,6 @@ from paas.gateway import protocol, stub
 from paas.gateway.forking import ForkingServer, call_ourselves, close_other_descriptors
 from paas.settings import Settings
 
-MAX_COMMANDS = 512
 REQUEST_SECONDS = 10.0
 BACKLOG = 1024
 
@@ -46,20 +45,19 @@ class Dispatcher:
     settings: Settings
     command: commands.Command
     key_name: commands.KeyName
-    limit: int = MAX_COMMANDS
     prepare: Callable[[], None] = lambda: None
 
     def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve on `listener` until SIGTERM. Commands that still run then are left alone."""
-        ForkingServer(listener, self.handle, self._refuse, self.limit, self.prepare).run(ready)
+        ForkingServer(listener, self.handle, self._refuse, self.settings.max_commands, self.prepare).run(ready)
 
     def _refuse(self, connection: socket.socket) -> None:
-        text = f"{WARNING}{self.limit} commands run already. Nothing was done. Try again in a moment\n"
+        text = f"{WARNING}{self.settings.max_commands} commands run already. Nothing was done. Try again in a moment\n"
         connection.setblocking(False)
         protocol.reply(connection, 1, text)
 
-    def handle(self, connection: socket.socket) -> None:
-        """Be the process of the command that `connection` asks for; doesn't return."""
+    def handle(self, connection: socket.socket, wanted: Callable[[], None] = lambda: None) -> None:
+        """Be the process of the command that `connection` asks for; doesn't return. `wanted` is called when it has."""
         call_ourselves("paas command")
         connection.settimeout(REQUEST_SECONDS)
         uid = _peer_uid(connection)
@@ -72,6 +70,7 @@ class Dispatcher:
             os._exit(1)
         except OSError:  # Silent for too long, or gone.
             os._exit(1)
+        wanted()
         connection.setblocking(True)
         _adopt(descriptors)
         extra = tuple(descriptors[3:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import select
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Handle = Callable[[socket.socket], None]
+Handle = Callable[[socket.socket, Callable[[], None]], None]
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 ACCEPT_RETRY_SECONDS = 0.1
@@ -23,17 +24,25 @@ ACCEPT_RETRY_SECONDS = 0.1
 class ForkingServer:
     """Forks for each connection that `listener` accepts; the child runs `handle` and exits.
 
-    Beyond `limit` children at a time `refuse` answers, in the server itself, so it must not block. A child is on
-    its own: the end of the server doesn't end it. `prepare` is called in the server before each fork.
+    `handle` gets the connection and what to call when it knows that somebody wants something. Beyond `limit` children
+    at a time the oldest that has not called it makes room (SIGALRM); where there is none, `refuse` answers, in the
+    server itself, so it must not block. A child is on its own: the end of the server doesn't end it. `prepare` is
+    called in the server before each fork.
     """
 
     listener: socket.socket
     handle: Handle
-    refuse: Handle
+    refuse: Callable[[socket.socket], None]
     limit: int
     prepare: Callable[[], None] = lambda: None
-    children: set[int] = field(default_factory=set)
+    # Each child's place, the oldest child first.
+    children: dict[int, int] = field(default_factory=dict)
     _stopping: bool = False
+
+    def __post_init__(self) -> None:
+        # Shared with the children: at a place is 1 once its child knows that it is wanted.
+        self._wanted = mmap.mmap(-1, self.limit)
+        self._free = list(range(self.limit))
 
     def run(self, ready: Callable[[], None]) -> None:
         """Say `ready`, then accept until SIGTERM or SIGINT."""
@@ -60,15 +69,23 @@ class ForkingServer:
             self._stopping = True
 
     def _reap(self) -> None:
-        while self.children:
+        while True:
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                self.children.clear()
                 return
             if pid == 0:
                 return
-            self.children.discard(pid)
+            if pid in self.children:
+                self._free.append(self.children.pop(pid))
+
+    def _make_room(self) -> bool:
+        for pid, place in self.children.items():
+            if not self._wanted[place]:
+                os.kill(pid, signal.SIGALRM)
+                self._free.append(self.children.pop(pid))
+                return True
+        return False
 
     def _accept(self) -> None:
         try:
@@ -79,27 +96,30 @@ class ForkingServer:
             select.select([], [], [], ACCEPT_RETRY_SECONDS)
             return
         with connection:
-            if len(self.children) >= self.limit:
+            if not self._free and not self._make_room():
                 self.refuse(connection)
                 return
             self.prepare()
+            place = self._free.pop()
+            self._wanted[place] = 0
             try:
                 pid = os.fork()
             except OSError:
+                self._free.append(place)
                 self.refuse(connection)
                 return
             if pid == 0:
-                self._child(connection)
-            self.children.add(pid)
+                self._child(connection, place)
+            self.children[pid] = place
 
-    def _child(self, connection: socket.socket) -> None:
+    def _child(self, connection: socket.socket, place: int) -> None:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
             for number in HANDLED:
                 signal.signal(number, signal.SIG_DFL)
             connection.setblocking(True)
-            self.handle(connection)
+            self.handle(connection, lambda: self._wanted.__setitem__(place, 1))
             code = 0
         except BaseException:
             traceback.print_exc(file=sys.stderr)

@@ -33,9 +33,7 @@ from paas.settings import Listen, Settings
 
 FindKey = Callable[[str], tuple[int, str] | None]
 
-MAX_CONNECTIONS = 256
 MAX_SESSIONS = 10
-LOGIN_SECONDS = 20
 MAX_OFFERED = 20  # keys that are remembered for the log
 GONE_MILLISECONDS = 60_000  # A client that acknowledges nothing for so long is gone.
 KEEPALIVE_SECONDS = 30
@@ -90,6 +88,7 @@ class _Connection(paramiko.ServerInterface):
 
     settings: Settings
     find_key: FindKey
+    wanted: Callable[[], None] = lambda: None
     key_id: int | None = None
     offered: list[str] = field(default_factory=list)
     sessions: dict[int, Session] = field(default_factory=dict)
@@ -118,6 +117,7 @@ class _Connection(paramiko.ServerInterface):
         if len(self.sessions) >= MAX_SESSIONS:
             return common.OPEN_FAILED_RESOURCE_SHORTAGE
         signal.alarm(0)
+        self.wanted()
         return common.OPEN_SUCCEEDED
 
     def check_channel_pty_request(
@@ -184,12 +184,18 @@ class SshServer:
         """Serve on `listener` until SIGTERM. Connections that are open then are left alone."""
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
         self.host_key = host_key(self.settings)
-        ForkingServer(listener, self.handle, lambda _connection: None, MAX_CONNECTIONS).run(ready)
+        ForkingServer(listener, self.handle, self._refuse, self.settings.max_connections).run(ready)
 
-    def handle(self, connection: socket.socket) -> None:
-        """Be the process of one connection, until its end."""
+    def _refuse(self, connection: socket.socket) -> None:
+        """What a client is told before it has told anything itself; `ssh -v` shows it."""
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):
+            connection.send(b"%d connections are open already. Try again in a moment\r\n" % self.settings.max_connections)
+
+    def handle(self, connection: socket.socket, wanted: Callable[[], None] = lambda: None) -> None:
+        """Be the process of one connection, until its end. `wanted` is called when a key of ours wants something."""
         call_ourselves("paas connection")
-        signal.alarm(LOGIN_SECONDS)
+        signal.alarm(self.settings.login_seconds)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
         close_other_descriptors({connection.fileno()})
         address = _peer(connection)
@@ -204,7 +210,7 @@ class SshServer:
         login = _AuthHandler(transport)
         transport.auth_handler = login
         transport.add_server_key(self.host_key)
-        client = _Connection(self.settings, self.find_key)
+        client = _Connection(self.settings, self.find_key, wanted)
 
         def tell() -> None:
             if client.offered and not login.is_authenticated():

@@ -70,7 +70,7 @@ def main() -> int:
         paas.command("git:from-image", "one", images.WEB.tag).ok()
 
         def column(title: str, found: Counted) -> None:
-            columns[title] = {**found, "all": round(sum(found.values()), 2)}
+            columns[title] = {"all": round(sum(found.values()), 2), **found}
             print(f"{title}: {columns[title]}", file=sys.stderr, flush=True)
 
         time.sleep(SETTLE_SECONDS)
@@ -93,7 +93,7 @@ def main() -> int:
         time.sleep(SETTLE_SECONDS)
         column("started again", sizes(paas))
         column(f"{options.apps} apps, idle %", idle_percent(paas, options.seconds))
-    names = list(dict.fromkeys(name for found in columns.values() for name in found if name != "all")) + ["all"]
+    names = list(dict.fromkeys(name for found in columns.values() for name in found))
     print(f"| | {' | '.join(columns)} |")
     print(f"|---{'|---' * len(columns)}|")
     for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -69,12 +70,12 @@ def until(question: Callable[[], Any]) -> Any:
     return answer
 
 
-def start(settings: Settings, limit: int = 512) -> int:
+def start(settings: Settings) -> int:
     """A dispatcher for `settings` in a process of its own; its pid."""
     listener = listen(settings)
     pid = os.fork()
     if pid == 0:
-        Dispatcher(settings, fake, {7: "anna"}.get, limit).run(listener, lambda: None)
+        Dispatcher(settings, fake, {7: "anna"}.get).run(listener, lambda: None)
         os._exit(0)
     listener.close()
     return pid
@@ -291,13 +292,30 @@ def test_stale_socket_is_replaced(settings: Settings) -> None:
 
 
 def test_too_many_commands_are_refused(settings: Settings, tmp_path: Path) -> None:
-    pid = start(settings, limit=1)
+    pid = start(dataclasses.replace(settings, max_commands=1))
     process, _ = started(settings, "sleep", str(tmp_path / "end"))
     result = paas(settings, "exit", "0")
     assert (result.returncode, result.stderr[:26]) == (1, b" !     1 commands run alre")
     process.terminate()
     process.communicate(timeout=WAIT_SECONDS)
     until(lambda: paas(settings, "exit", "0").returncode == 0)
+    stop(pid)
+
+
+def test_who_connects_and_says_nothing_makes_room(settings: Settings, tmp_path: Path) -> None:
+    pid = start(dataclasses.replace(settings, max_commands=3))
+    process, command = started(settings, "sleep", str(tmp_path / "end"))
+    silent = [stub.connect(os.fsencode(settings.root)) for _ in range(10)]
+    for number in range(5):
+        assert paas(settings, "exit", str(number)).returncode == number
+    assert until(lambda: silent[0].recv(1) == b"")
+    # What runs has stayed.
+    os.kill(command, 0)
+    process.terminate()
+    process.communicate(timeout=WAIT_SECONDS)
+    assert (tmp_path / "end").read_text() != "slept"
+    for connection in silent:
+        connection.close()
     stop(pid)
 
 

@@ -1,11 +1,16 @@
-"""What a library would import besides, and does without where it is not there."""
+"""What is imported before processes are forked, so that each has it at once and its pages are shared."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import warnings
 from collections.abc import Iterator
+
+NEEDED = ("docker.api.client", "dulwich.repo", "paas.deploy.pipeline", "paas.engine.attach", "paas.engine.containers")
+# For ssh_config's `Match exec`, and for pages that don't say how they are written: six megabytes.
+UNUSED = ("invoke", "charset_normalizer")
 
 
 @contextlib.contextmanager
@@ -21,3 +26,10 @@ def without(*names: str) -> Iterator[None]:
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+def import_libraries() -> None:
+    """What most commands need, and nothing that only lies behind it."""
+    with without(*UNUSED):
+        for name in NEEDED:
+            importlib.import_module(name)

@@ -1,0 +1,28 @@
+"""An image whose container gets ready when it is told to, so that a deploy lasts as long as a test wants."""
+
+from __future__ import annotations
+
+import subprocess
+
+import docker
+
+from support.server import Paas
+
+TAG = "paas-test-faults/gated:latest"
+# Waits for the file /go before it listens.
+DOCKERFILE = 'FROM paas-test/shell\nSTOPSIGNAL SIGKILL\nCMD ["sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exec httpd -f -p $PORT -h /www"]\n'
+
+
+def build() -> str:
+    """Make the image; its tag."""
+    subprocess.run(["docker", "build", "-q", "-t", TAG, "-"], input=DOCKERFILE.encode(), check=True, capture_output=True)
+    return TAG
+
+
+def let_go(paas: Paas, engine: docker.DockerClient, app: str) -> bool:
+    """Let those of the app's containers that wait get ready; whether there were any."""
+    labels = {"label": [f"paas.root={paas.root}", f"paas.app={app}"], "status": "running"}
+    waiting = [item for item in engine.api.containers(filters=labels) if "/go" in item["Command"]]
+    for item in waiting:
+        engine.api.exec_start(engine.api.exec_create(item["Id"], ["touch", "/go"])["Id"])
+    return bool(waiting)
