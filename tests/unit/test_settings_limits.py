@@ -17,5 +17,5 @@ def test_limits_are_read() -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "1e3", "many", "99999999999999999999", "\N{ARABIC-INDIC DIGIT ONE}"])
 def test_what_is_no_number_is_named(text: str) -> None:
-    with pytest.raises(ValueError, match="PAAS_MAX_COMMANDS: .* is not a number from 1 to 100000"):
+    with pytest.raises(ValueError, match=r"PAAS_MAX_COMMANDS: .* is not a number from 1 to 100000"):
         Settings.from_environment({"PAAS_ROOT": "/x", "PAAS_MAX_COMMANDS": text})
