@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
+from paas.agent.command import command
 from paas.agent.reconcile import note, reconcile
 from paas.agent.renewals import RUNS_AT_ONCE, Renewals
 from paas.agent.restock import Restock
@@ -25,6 +26,7 @@ from paas.agent.schedule import STARTED_AT_ONCE, Schedule
 from paas.agent.sweep import Sweeper
 from paas.console import Console
 from paas.deploy.agent_mail import CERTIFICATES, ENDED
+from paas.deploy.housekeeping import packing_is_due
 from paas.deploy.network import note_states
 from paas.deploy.retire import prune_releases, retire
 from paas.deploy.run_containers import LABEL_RUN
@@ -118,7 +120,7 @@ def _reconcile(settings: Settings) -> None:
 
 
 def _retire_app(settings: Settings, app_id: int) -> None:
-    """Retire what the app has waiting, then forget releases beyond those that are kept."""
+    """Retire what the app has waiting, then forget releases beyond those that are kept, and pack its repository."""
     with _reported():
         session = new_session(settings)
         # A request may have been given to a process in the instant before the switch and not be counted yet.
@@ -129,6 +131,10 @@ def _retire_app(settings: Settings, app_id: int) -> None:
         app = session.apps.by_id(app_id)
         if app:
             prune_releases(session, app)
+            if packing_is_due(session, app):
+                refused = command(settings, "agent", "repo:gc", app.name)
+                if refused is not None:
+                    print(f"agent: packing the repository of {app.name}: {refused}", file=sys.stderr, flush=True)
         session.database.close()
 
 

@@ -70,6 +70,8 @@ class Revivals:
             with contextlib.suppress(PaasError):
                 if not self._start(session, container_id):
                     self.waiting[container_id] = Revival(now + item.pause, item.pause)
+        if not self.pauses:
+            return
         serving = {process.container_id for process in session.releases.all_processes()}
         self.pauses = {key: value for key, value in self.pauses.items() if key in serving}
 

@@ -14,10 +14,11 @@ from paas.deploy import changes
 from paas.deploy.health import ending
 from paas.deploy.inspection import inspection
 from paas.deploy.traffic import NOTHING, summary
-from paas.engine.containers import ContainerState
+from paas.engine.containers import LABEL_ROOT, ContainerState
 from paas.errors import NotDeployed, PaasError
 from paas.model.access import DEPLOY, MANAGE, REPORT
 from paas.model.names import ProcessType, printable, whole_number
+from paas.model.release import Process
 from paas.store.apps import App
 
 group = Group("ps", "Manage app processes")
@@ -108,8 +109,9 @@ def ps_report(
     words: ReportWords = None,
     show_format: FormatOption = "stdout",
 ) -> None:
-    """Show what runs."""
-    report("ps", words, _flags, True, show_format, lambda: property_flags("ps", None))
+    """Show what runs; of a single app also how often a process was started again."""
+    look = _Look()
+    report("ps", words, look.flags, True, show_format, lambda: property_flags("ps", None), look.at)
 
 
 def _status(container_id: str, state: ContainerState | None) -> str:
@@ -128,9 +130,36 @@ def _traffic_flags(app: App) -> Flags:
     return {f"--router-{name.replace('_', '-')}": str(value) for name, value in found.items()}
 
 
-def _flags(app: App) -> Flags:
-    processes = session().releases.processes(app.id)
-    states = {item.name: session().containers.find(item.container_id) for item in processes}
+class _Look:
+    """The processes and their containers: those of one app by inspection, those of several by one question."""
+
+    def __init__(self) -> None:
+        self.processes: dict[int, list[Process]] = {}
+        self.listed: dict[str, ContainerState] | None = None
+
+    def at(self, apps: list[App]) -> None:
+        if len(apps) < 2:
+            self.processes = {app.id: session().releases.processes(app.id) for app in apps}
+            return
+        # Before the containers: what a deploy makes meanwhile must not look as if it were missing.
+        for process in session().releases.all_processes():
+            self.processes.setdefault(process.app_id, []).append(process)
+        labels = {LABEL_ROOT: str(session().settings.root)}
+        self.listed = {item.id: item for item in session().containers.states(labels)}
+
+    def state(self, container_id: str) -> ContainerState | None:
+        if self.listed is not None:
+            known = self.listed.get(container_id)
+            if known is None or known.status == "running":
+                return known
+        return session().containers.find(container_id)
+
+    def flags(self, app: App) -> Flags:
+        processes = self.processes.get(app.id, [])
+        return _flags(app, processes, {item.name: self.state(item.container_id) for item in processes})
+
+
+def _flags(app: App, processes: list[Process], states: dict[str, ContainerState | None]) -> Flags:
     running = [state is not None and state.running for state in states.values()]
     mixed = "mixed" if any(running) and not all(running) else str(bool(running) and all(running)).lower()
     flags = {

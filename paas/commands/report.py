@@ -61,11 +61,13 @@ def report(
     legacy: bool = False,
     show_format: str = "stdout",
     global_flags: Callable[[], Flags] = dict,
+    before: Callable[[list[App]], None] = lambda apps: None,
 ) -> None:
     """Print the report that `words` (``[APP|--global] [--flag]``) ask for.
 
     `flags_of` gives an app's values by flag (``--ps-restart-policy``), `global_flags` those of --global. `legacy`
-    reports repeat each JSON key with the kind in front. `kind` is the word of the headline and the flags' prefix.
+    reports repeat each JSON key with the kind in front. `kind` is the word of the headline and the flags' prefix. `before`
+    is told which apps it will be, so that what they have in common is looked up once.
     """
     as_json = wants_json(show_format)
     words = words or []
@@ -82,6 +84,7 @@ def report(
     apps = [the_app(names[0])] if names else every_app()
     if not apps:
         session().console.warn("You haven't deployed any applications yet")
+    before(apps)
     for app in apps:
         _show(kind, app.name, flags_of(app), asked, as_json, legacy)
 

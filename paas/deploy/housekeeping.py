@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from paas.console import size
@@ -13,6 +14,10 @@ from paas.store.apps import App
 
 # What nothing refers to may belong to a push that is just coming in; git's own choice of how old is old.
 PRUNED = "2.weeks.ago"
+# Each push leaves some files. As git does, those in one of 256 folders are counted.
+LOOSE_OBJECTS = 1000
+SAMPLE, FOLDERS = "17", 256
+PACKED_AGAIN_SECONDS = 24 * 3600.0
 
 
 def collect_garbage(session: Session, app: App) -> None:
@@ -28,6 +33,16 @@ def collect_garbage(session: Session, app: App) -> None:
         repository.git("-c", "gc.packRefs=false", "gc", "--quiet", f"--prune={PRUNED}")
         repository.close()
         session.console.detail(f"{size(before)} before, {size(_bytes_below(repository.path))} now")
+
+
+def packing_is_due(session: Session, app: App) -> bool:
+    """Whether the repository has become many files, and is not one that was just packed and still has them."""
+    objects: Path = session.repository(app).path / "objects"
+    sample, packed = objects / SAMPLE, objects / "info" / "packs"
+    if not sample.exists() or len(list(sample.iterdir())) * FOLDERS < LOOSE_OBJECTS:
+        return False
+    # git gc writes it each time.
+    return not packed.exists() or time.time() - packed.stat().st_mtime > PACKED_AGAIN_SECONDS
 
 
 def purge_cache(session: Session, app: App) -> None:

@@ -56,6 +56,7 @@ class Place:
         neighbours.join(paas.env, apps - 1)
         for _ in range(2):
             self.deploy()
+        self.set()
 
     def deploy(self) -> float:
         """An image other than the one that runs."""

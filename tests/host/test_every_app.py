@@ -70,6 +70,10 @@ def test_boot_starts_what_is_to_run(both: Paas, engine: docker.DockerClient) -> 
     until(lambda: {state for _, state in containers(both, engine, "all-b")} == {"running"})
     assert "running" not in {state for _, state in containers(both, engine, "all-a")}
     assert both.command("ps:report", "all-a", "--running").ok() == "false\n"
+    # The report of all says of each what its own says.
+    each = [both.command("ps:report", name).ok() for name in (*NAMES, "all-undeployed")]
+    assert both.command("ps:report").ok() == "".join(each)
+    assert "exited (CID: " in each[0] and "running (CID: " in each[1]
     said = both.command("ps:start", "all-a")
     assert said.err == " !     App has been detected as not running, releasing\n"
     assert both.http_get("all-a").status == 200

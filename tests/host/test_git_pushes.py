@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 
 import docker
 import pytest
+from support.clients import until
 from support.doors import Door
 from support.repo import Repo
 from support.server import Result
-from support.state import difference, releases, state_of
+from support.state import difference, operations, releases, state_of
 
 WEB = "paas-test/web"
 DECLINED = "pre-receive hook declined"
@@ -175,3 +177,20 @@ def test_unreadable_files_are_told_with_their_line(
     assert message in said[0] and next(iter(files)) in said[0]
     assert DECLINED in refused.err
     assert releases(host.paas, app) == []
+
+
+def test_a_repository_of_many_files_is_packed_after_a_deploy(host: Door, repo: Repo) -> None:
+    page(repo, "One")
+    push(host, repo, "loose", "main").ok()
+    bare = host.paas.root / "repositories/loose.git"
+    # As after hundreds of pushes.
+    repo.write({f"{number}": f"{number}" for number in range(2000)})
+    commit = repo.commit("Many")
+    shutil.copytree(repo.path / ".git/objects", bare / "objects", dirs_exist_ok=True)
+    repo.git("--git-dir", str(bare), "update-ref", "refs/heads/many", commit).ok()
+    host.ssh("checks:set", "loose", "wait-to-retire", "1").ok()
+    host.ssh("config:set", "loose", "GREETING=Two").ok()
+    until(lambda: [item["status"] for item in operations(host.paas, "loose") if item["kind"] == "repo:gc"] == ["succeeded"])
+    assert len(list(bare.glob("objects/[0-9a-f][0-9a-f]/*"))) < 100
+    assert heads(host, repo, "loose")["refs/heads/many"] == commit
+    assert operations(host.paas, "loose")[0]["caller"] == "agent"
