@@ -180,11 +180,12 @@ def test_unreadable_files_are_told_with_their_line(
 
 
 def test_a_repository_of_many_files_is_packed_after_a_deploy(host: Door, repo: Repo) -> None:
-    page(repo, "One")
+    repo.write({"Dockerfile": f"FROM {WEB}\nSTOPSIGNAL SIGKILL\n"})
+    repo.commit()
     push(host, repo, "loose", "main").ok()
     bare = host.paas.root / "repositories/loose.git"
     # As after hundreds of pushes.
-    repo.write({f"{number}": f"{number}" for number in range(2000)})
+    repo.write({f"{number}": f"{number}" for number in range(1200)})
     commit = repo.commit("Many")
     shutil.copytree(repo.path / ".git/objects", bare / "objects", dirs_exist_ok=True)
     repo.git("--git-dir", str(bare), "update-ref", "refs/heads/many", commit).ok()
