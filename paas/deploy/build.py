@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paas.deploy import aptible_env
-from paas.deploy.checkout import Checkout
-from paas.deploy.context import complete
+from paas.deploy.build_cache import cache_is_purged, cache_name
+from paas.deploy.build_files import context_of, look_at, secrets_of
 from paas.deploy.docker_options import option_words
 from paas.deploy.layout import Layout, layout_of
-from paas.deploy.registry import build_auths, docker_config
+from paas.deploy.registry import build_auths
+from paas.deploy.reuse import built_before, fingerprint, remember
 from paas.deploy.session import Session
 from paas.deploy.source import Source, committed_image_id, obtain_image, pull_image
 from paas.deploy.space import ensure_space
 from paas.engine import build_options
 from paas.engine.build import BuildRequest
 from paas.engine.build import build as build_image
-from paas.engine.build_options import BuildOptions
 from paas.engine.containers import LABEL_APP, LABEL_ROOT
 from paas.engine.images import Image
 from paas.errors import PaasError
@@ -24,8 +23,6 @@ from paas.model.image import ImageRef
 from paas.steps import step
 from paas.store.apps import App
 from paas.store.repositories import Repository
-
-DOCKERIGNORE = ".dockerignore"
 
 
 @dataclass(frozen=True)
@@ -41,9 +38,11 @@ class Built:
     ignores_dockerfile: bool = False
 
 
-def build_source(session: Session, app: App, source: Source, config: dict[str, str], number: int) -> Built:
+def build_source(
+    session: Session, app: App, source: Source, config: dict[str, str], number: int, fresh: bool = False
+) -> Built:
     """Pull and tag the source's image; without one build the commit's Dockerfile, or just tag where that says no
-    more than FROM an image without ONBUILD. Raises the errors of layout.py, BuildFailed, PullFailed."""
+    more than FROM an image without ONBUILD. `fresh`: also what was built before is built again. Raises the errors of layout.py, BuildFailed, PullFailed."""
     tag = f"paas-{session.settings.root_id}/{app.name}:{number}"
     if source.image is not None:
         image = pull_image(session, app, source.image, config)
@@ -64,15 +63,8 @@ def build_source(session: Session, app: App, source: Source, config: dict[str, s
         if not found.on_build:
             session.images.tag(found.id, tag)
             return Built(found, tag, base.text)
-    ensure_space(session)
-    session.console.step(f"Building {app.name} from {layout.path(layout.dockerfile)}")
-    _build(session, app, repository, commit, layout, config, tag, options)
-    built = session.images.find(tag)
-    if built is None:
-        raise PaasError(
-            "The builder said it was done, but its image is not there. Nothing was deployed. Try again"
-        )
-    return Built(built, tag, base.text if base else None)
+    image = _build(session, app, repository, commit, layout, dockerfile, config, tag, fresh)
+    return Built(image, tag, base.text if base else None)
 
 
 def bare_from(dockerfile: bytes) -> ImageRef | None:
@@ -96,32 +88,46 @@ def _build(
     repository: Repository,
     commit: str,
     layout: Layout,
+    dockerfile: bytes,
     config: dict[str, str],
     tag: str,
-    options: BuildOptions,
-) -> None:
-    """Build the commit's files, with .aptible.env beside them where they ask for it."""
-    asks = repository.mentions(commit, aptible_env.NAME)
-    env_path, ignore_path = layout.path(aptible_env.NAME), layout.path(DOCKERIGNORE)
-    checkout = Checkout(session, app)
-    with step("checkout"):
-        folder = checkout.update(repository, commit, {env_path: None, ignore_path: None})
-    if asks():
-        session.console.detail(f"Adding {aptible_env.NAME} to the build context")
-        extra = {env_path: aptible_env.render(config)}
-        ignore = repository.read(commit, ignore_path)
-        if ignore is not None:
-            extra[ignore_path] = ignore + f"\n!{aptible_env.NAME}\n".encode()
-        folder = checkout.update(repository, commit, extra)
-    complete(session, app, repository, commit, checkout)
-    dockerfile = layout.read_dockerfile(repository, commit)
-    auths = build_auths(session, app, config, dockerfile)
-    try:
-        with docker_config(session.settings, app.id, auths) as logins:
-            labels = {LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)}
-            request = BuildRequest(folder / layout.folder, tag, labels, logins, layout.dockerfile, options)
-            with step("builder"):
-                build_image(session.settings, session.api, request, session.console)
-    finally:
-        # Config is encrypted at rest; only the build may see it otherwise.
-        checkout.forget(env_path)
+    fresh: bool,
+) -> Image:
+    """Build the commit's files, unless they are those of an image that is here."""
+    words = option_words(session, app, "build")
+    options = build_options.parse(words)
+    with step("files"):
+        files = look_at(session, app, repository, commit)
+    purged = cache_is_purged(session, app)
+    mark = fingerprint(session, app, files, layout, words, options, config, dockerfile)
+    image = built_before(session, app, mark) if mark and not fresh and not purged else None
+    if image is not None:
+        session.console.step(f"These files of {app.name} were built before, using that image (ps:rebuild builds again)")
+        session.images.tag(image.id, tag)
+        return image
+    ensure_space(session)
+    session.console.step(f"Building {app.name} from {layout.path(layout.dockerfile)}")
+    if purged:
+        options.api["nocache"] = True
+    with context_of(session, app, files, layout, config) as context:
+        request = BuildRequest(
+            context=context,
+            tag=tag,
+            labels={LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)},
+            dockerfile=layout.dockerfile,
+            auths=build_auths(session, app, config, dockerfile),
+            secret=secrets_of(session, app, config, dockerfile),
+            options=options,
+            cache=cache_name(session, app),
+        )
+        with step("builder"):
+            build_image(session.settings, session.api, request, session.console)
+    image = session.images.find(tag)
+    if image is None:
+        raise PaasError(
+            "The builder said it was done, but its image is not there. Nothing was deployed. Try again"
+        )
+    if mark:
+        remember(session, app, mark, image)
+    cache_is_purged(session, app, forget=True)
+    return image

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from paas.console import size
+from paas.deploy import build_cache
 from paas.deploy.checkout import Checkout
 from paas.deploy.operation import operation
 from paas.deploy.session import Session
@@ -46,12 +47,13 @@ def packing_is_due(session: Session, app: App) -> bool:
 
 
 def purge_cache(session: Session, app: App) -> None:
-    """The next build of the app begins with an empty folder."""
+    """The next build of the app begins with nothing that one before it has left."""
     with operation(session, app, "repo:purge-cache") as running:
         session.console.step(f"Purging the build cache of {running.app.name}")
         checkout = Checkout(session, running.app)
         freed = _bytes_below(checkout.folder)
         checkout.remove()
+        build_cache.purge(session, running.app)
         session.console.detail(f"{size(freed)} freed")
 
 

@@ -60,6 +60,7 @@ class Change:
     """A deploy: what from, with which config of the app, and what else its commit stores.
 
     `files_of_image`: app.json, Procfile and .aptible.yml are read from the image only (git:set source-image).
+    `fresh`: what was built before is built again.
     """
 
     source: Source
@@ -67,6 +68,7 @@ class Change:
     new_services: NewServices = field(default_factory=NewServices)
     also: Callable[[], None] = lambda: None
     files_of_image: bool = False
+    fresh: bool = False
 
 
 def deploy_image(
@@ -207,7 +209,7 @@ def rebuild(session: Session, app: App, kind: str = "ps:rebuild") -> None:
                 raise NotDeployed(app=app.name)
             found = Source(commit)
         of_image = bool(session.properties.get(app.id, "git", source.SOURCE_IMAGE))
-        deploy(session, running, Change(found, config, files_of_image=of_image))
+        deploy(session, running, Change(found, config, files_of_image=of_image, fresh=True))
         announce_deploy(session, running.app)
 
 
@@ -225,7 +227,7 @@ def deploy(session: Session, running: RunningOperation, change: Change) -> None:
 
     with lifecycle(session, app, "deploy", running.id):
         with step("build"):
-            built = build_source(session, app, change.source, change.config, number)
+            built = build_source(session, app, change.source, change.config, number, change.fresh)
         try:
             files = None if change.files_of_image else change.source.commit
             with step("manifest"):

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import PurePosixPath
 
-from paas.deploy import aptible_env
-from paas.deploy.checkout import Checkout
-from paas.deploy.registry import docker_config_folder
 from paas.deploy.registry_push import end_push
 from paas.deploy.session import Session
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
@@ -23,9 +19,6 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
     Returns whether there was anything to undo.
     """
     shutil.rmtree(session.repository(app).draft, ignore_errors=True)
-    shutil.rmtree(docker_config_folder(session.settings, app.id), ignore_errors=True)
-    for folder in ("", session.properties.computed(app.id, "builder", "build-dir")):
-        Checkout(session, app).forget(str(PurePosixPath(folder, aptible_env.NAME)))
     dead = [
         record
         for record in session.operations.open(app.id)

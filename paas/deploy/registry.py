@@ -1,28 +1,22 @@
 """Credentials for private registries: APTIBLE_PRIVATE_REGISTRY_* in an app's config, else its registry:login, else the
 global one for that server.
 
-They go to the engine in a request's header, or in a file of a folder that only one build sees: never in an argument,
-a log, an image or a container.
+They go to the engine in a request's header, or to the builder when it asks for them: never in an argument, a file, a
+log, an image or a container.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from paas.deploy.session import Session
 from paas.errors import PaasError
 from paas.model.image import DEFAULT_REGISTRY, ImageRef, registry_server
-from paas.settings import Settings
 from paas.store.apps import App
-from paas.store.logins import Logins
+from paas.store.logins import NAMESPACE, Logins
 
 IMAGE_KEY = "APTIBLE_DOCKER_IMAGE"
 HOST_KEY = "APTIBLE_PRIVATE_REGISTRY_HOST"
@@ -102,6 +96,17 @@ def build_auths(
     for server in Logins(session.properties).servers(app.id):
         login = login_for(session, app, server)
         found |= login.auths([server]) if login else {}
+    return found | own_auths(session, app, config, dockerfile)
+
+
+def own_auths(
+    session: Session, app: App, config: dict[str, str], dockerfile: bytes
+) -> dict[str, dict[str, str]]:
+    """As `build_auths`, without the global logins."""
+    found: dict[str, dict[str, str]] = {}
+    for server in session.properties.all(app.id, NAMESPACE):
+        login = login_for(session, app, server)
+        found |= login.auths([server]) if login else {}
     own = Credentials.of(config)
     return found | (own.auths(registries_of(dockerfile)) if own else {})
 
@@ -114,23 +119,3 @@ def registries_of(dockerfile: bytes) -> list[str]:
             if name != "scratch" and "$" not in name:
                 found[ImageRef.parse(name).registry] = None
     return list(found)
-
-
-def docker_config_folder(settings: Settings, app_id: int) -> Path:
-    """Always the same one: what a killed build leaves there is found again."""
-    return settings.run_dir / f"docker-{app_id}"
-
-
-@contextlib.contextmanager
-def docker_config(settings: Settings, app_id: int, auths: dict[str, dict[str, str]]) -> Iterator[Path]:
-    """A Docker configuration folder with these logins, for one build of the app; gone afterwards."""
-    folder = docker_config_folder(settings, app_id)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
-    try:
-        descriptor = os.open(folder / "config.json", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"auths": auths}, file)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,39 +1,43 @@
-"""Building an image from a folder, with BuildKit where a Docker client here can, else by the classic API.
+"""Building an image from a context: by the engine's own BuildKit, or by its classic builder where it has none.
 
-A ``docker`` client since 23 builds with BuildKit only through its buildx component; before that by itself. Several
-clients may be installed: the first one that can is used, and remembered until the set of clients changes.
+No Docker client takes part: the builder is asked through the engine's API, and asks back for what it needs in a
+session (`paas.engine.buildkit`). So files, logins and secrets go from memory to the builder that wants them.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
-import os
 import re
-import subprocess
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from paas.console import Console
 from paas.engine.build_options import BuildOptions
-from paas.engine.client import engine_errors, failure, patience
-from paas.errors import Cancelled, PaasError
+from paas.engine.buildkit.files import without
+from paas.engine.buildkit.progress import Progress
+from paas.engine.buildkit.session import NoSession, Offer, session
+from paas.engine.buildkit.wire import Malformed
+from paas.engine.client import DEFAULT_ADDRESS, engine_errors, failure, patience
+from paas.engine.context import Context, as_tar
+from paas.errors import PaasError
 from paas.settings import Settings
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-BUILDX_SINCE = 23
-PROBE_SECONDS = 20
-# BuildKit 20.10 tells each step's digest on a line of its own, which means nothing to anybody.
-_DIGEST_LINE = re.compile(r"#\d+ sha256:[0-9a-f]{64}")
+DOCKERIGNORE = ".dockerignore"
+CACHE_NAMESPACE = "BUILDKIT_CACHE_MOUNT_NS"
 _FULL = "no space left on device"
-_ERROR_MARK = re.compile(r"^(#\d+ )?ERROR: ")
 # How the two builders tell that a registry did not let them in.
 _REFUSED = re.compile(
     r"401 Unauthorized|authorization failed|pull access denied|no basic auth credentials|unauthorized: "
 )
+# Where in BuildKit it happened says nothing to anybody.
+_WHERE = re.compile(r"^failed to solve( with frontend [\w.]+)?: (failed to (build LLB|create LLB definition): )?")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[^\[]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -42,7 +46,7 @@ class BuildFailed(PaasError):
 
 
 class NeedsBuildkit(BuildFailed):
-    """App build failed: the build option {option} needs BuildKit, and no Docker client here has it. The release that served before still does. Install docker-buildx-plugin, or take the option away with docker-options:remove"""
+    """App build failed: the build option {option} needs BuildKit, and this Docker Engine has none. The release that served before still does. Take the option away with docker-options:remove, or use an engine with BuildKit"""
 
 
 class BaseRefused(BuildFailed):
@@ -51,154 +55,127 @@ class BaseRefused(BuildFailed):
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build: the files in `folder`; `tag` the name that the image gets, `docker_config` the folder with the
-    logins of this build, `dockerfile` its path in `folder`, `options` what users want besides."""
+    """What to build: `tag` is the name that the image gets, `dockerfile` a path in `context`, `auths` the logins as in a
+    Docker configuration, `secret` gives that of an id (None: there is none), `options` are what users want besides.
 
-    folder: Path
+    `cache`: builds with the same word send only files that are new, and share the caches that their Dockerfiles mount.
+    """
+
+    context: Context
     tag: str
-    labels: dict[str, str]
-    docker_config: Path
+    labels: Mapping[str, str]
     dockerfile: str = "Dockerfile"
+    auths: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    secret: Callable[[str], bytes | None] = lambda name: None
     options: BuildOptions = field(default_factory=BuildOptions)
-
-
-def build_arguments(client: str, request: BuildRequest) -> list[str]:
-    """The argument list of a BuildKit build of a folder."""
-    dockerfile = str(request.folder / request.dockerfile)
-    words = [client, "build", "--progress=plain", "--file", dockerfile, "--tag", request.tag]
-    for name, value in sorted((request.options.labels | request.labels).items()):
-        words += ["--label", f"{name}={value}"]
-    return [*words, *request.options.client_words(), str(request.folder)]
+    cache: str = ""
 
 
 def build(settings: Settings, api: APIClient, request: BuildRequest, console: Console) -> None:
-    """Build a folder and tag the result. Raises BuildFailed, DiskFull, EngineUnavailable."""
-    client = buildkit_client(settings)
-    if client:
-        _build_with_client(settings, client, request, console)
-    else:
-        _build_with_api(api, request, console)
+    """Build and tag. Raises BuildFailed, DiskFull, EngineUnavailable, EngineFailed."""
+    address = settings.docker_host or DEFAULT_ADDRESS
+    options = request.options
+    offer = Offer(request.context, request.cache, request.auths, lambda name: options.secret(name) or request.secret(name))
+    with contextlib.ExitStack() as stack:
+        try:
+            with engine_errors(address):
+                number = stack.enter_context(session(address, api.api_version, offer))
+        except NoSession:
+            build_classic(api, request, console)
+            return
+        build_with_buildkit(api, request, number, console)
 
 
-def buildkit_client(settings: Settings) -> str | None:
-    """The path of a Docker client that builds with BuildKit, None where none does."""
-    memory = settings.run_dir / "buildkit-client.json"
-    clients = _clients()
-    state = [[path, Path(path).stat().st_mtime] for path in clients]
-    try:
-        known = json.loads(memory.read_text())
-        if known["clients"] == state:
-            return str(known["chosen"]) if known["chosen"] else None
-    except (OSError, ValueError, KeyError):
-        pass
-    chosen = next((path for path in clients if _builds_with_buildkit(path)), None)
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    memory.write_text(json.dumps({"clients": state, "chosen": chosen}))
-    return chosen
-
-
-def _clients() -> list[str]:
-    found: dict[str, str] = {}
-    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        path = Path(folder) / "docker"
-        if folder and os.access(path, os.X_OK):
-            found.setdefault(str(path.resolve()), str(path))
-    return list(found.values())
-
-
-def _builds_with_buildkit(client: str) -> bool:
-    if _answer([client, "buildx", "version"]) is not None:
-        return True
-    version = _answer([client, "version", "--format", "{{.Client.Version}}"]) or _answer(
-        [client, "--version"]
-    )
-    match = re.search(r"(\d+)\.\d+", version or "")
-    return match is not None and int(match[1]) < BUILDX_SINCE
-
-
-def _answer(words: list[str]) -> str | None:
-    try:
-        result = subprocess.run(words, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout if result.returncode == 0 else None
-
-
-def client_environment(settings: Settings, config: Path) -> dict[str, str]:
-    """What a Docker client of ours may see: no user's own Docker settings or credentials."""
-    kept = {name: os.environ[name] for name in ("PATH", "DOCKER_HOST") if name in os.environ}
-    return kept | {
-        "HOME": str(settings.root),
-        "DOCKER_CONFIG": str(config),
-        "DOCKER_BUILDKIT": "1",
-        "DOCKER_CLI_HINTS": "false",
-        "LANG": "C.UTF-8",
+def parameters(request: BuildRequest) -> dict[str, Any]:
+    """What a build is asked with, as the engine's API spells it."""
+    options = request.options
+    return {
+        "dockerfile": request.dockerfile,
+        "t": request.tag,
+        "labels": json.dumps({**options.labels, **request.labels}),
+        "buildargs": json.dumps(options.arguments),
+        "rm": "1",
+        "forcerm": "1",
+        **options.query(),
     }
 
 
-def _build_with_client(settings: Settings, client: str, request: BuildRequest, console: Console) -> None:
-    # With the command process gone (kill -9) nobody would want the build any more: the kernel ends it.
-    words = ["setpriv", "--pdeathsig", "KILL", *build_arguments(client, request)]
-    process = subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=request.options.client_environment() | client_environment(settings, request.docker_config),
-        start_new_session=True,
-    )
-    tail: list[str] = []
-    full = ""
-    try:
-        for line in _clean_lines(process.stdout or ()):
-            tail = [*tail[-9:], line]
-            full = line if _FULL in line.lower() else full
-            console.detail(line)
-        code = process.wait()
-    except (Cancelled, PaasError):
-        process.kill()
-        process.wait()
-        raise
-    finally:
-        if process.stdout:
-            process.stdout.close()
-    if code:
-        reason = next((line for line in reversed(tail) if "ERROR" in line or "rror" in line), "")
-        # What a program of a RUN line said of it explains more than that it failed.
-        raise _failure(full or reason or f"the builder ended with code {code}")
+def build_with_buildkit(api: APIClient, request: BuildRequest, session_id: str, console: Console) -> None:
+    """By BuildKit, which asks in a session for what it needs."""
+    asked = {"version": "2", "session": session_id, "buildid": secrets.token_hex(12), "remote": "client-session"}
+    if request.cache:
+        # Nobody else's builds share the caches that a Dockerfile mounts.
+        asked["buildargs"] = json.dumps({**request.options.arguments, CACHE_NAMESPACE: request.cache})
+    progress = Progress()
+
+    def lines(event: Mapping[str, Any]) -> Iterator[str]:
+        if event.get("id") == "moby.buildkit.trace":
+            with contextlib.suppress(Malformed, ValueError):
+                yield from progress.lines(base64.b64decode(event["aux"]))
+
+    _ask(api, {**parameters(request), **asked}, lines, console)
 
 
-def _build_with_api(api: APIClient, request: BuildRequest, console: Console) -> None:
-    from docker.auth import load_config
-
+def build_classic(api: APIClient, request: BuildRequest, console: Console) -> None:
+    """By the classic builder, which gets the files as they are read."""
     options = request.options
-    limits: Any = options.limits
     if options.needs_buildkit:
         raise NeedsBuildkit(option=options.needs_buildkit)
-    with engine_errors():
-        api._auth_configs = load_config(str(request.docker_config / "config.json"))  # type: ignore[attr-defined]
-        with patience(api):
-            events = api.build(
-                path=str(request.folder),
-                dockerfile=request.dockerfile,
-                tag=request.tag,
-                labels=options.labels | request.labels,
-                buildargs=options.arguments,
-                container_limits=limits,
-                rm=True,
-                forcerm=True,
-                decode=True,
-                **options.api,
-            )
-        reason = full = ""
-        for event in events:
-            for line in _clean_lines([str(event.get("stream", "")).encode()]):
-                console.detail(line)
-                full = line if _FULL in line.lower() else full
-            reason = event.get("error") or reason
-    # Read to its end first, so that the connection is given back.
+    headers = {"Content-Type": "application/x-tar"}
+    if request.auths:
+        headers["X-Registry-Config"] = _logins(request.auths)
+
+    def lines(event: Mapping[str, Any]) -> Iterator[str]:
+        yield from str(event.get("stream", "")).splitlines()
+
+    _ask(api, parameters(request), lines, console, headers, _archive(request))
+
+
+def _ask(
+    api: APIClient,
+    asked: Mapping[str, Any],
+    lines: Callable[[Mapping[str, Any]], Iterable[str]],
+    console: Console,
+    headers: Mapping[str, str] | None = None,
+    files: Iterator[bytes] | None = None,
+) -> None:
+    """Ask for a build and show how it goes. Raises what `build` does."""
+    client: Any = api
+    reason = full = ""
+    with engine_errors(), patience(api):
+        response = client._post(client._url("/build"), params=asked, headers=headers, data=files, stream=True)
+        # A builder whose client is gone gives up.
+        with contextlib.closing(response):
+            client._raise_for_status(response)
+            for event in client._stream_helper(response, decode=True):
+                reason = event.get("error") or reason
+                for line in _clean_lines(lines(event)):
+                    console.detail(line)
+                    full = line if _FULL in line.lower() else full
     if reason:
+        # What a program of a RUN line said of it explains more than that it failed.
         raise _failure(full or reason)
+
+
+def _logins(auths: Mapping[str, Mapping[str, str]]) -> str:
+    """Logins as the classic builder takes them, in a header."""
+    found = {}
+    for server, login in auths.items():
+        user, _, password = base64.b64decode(login["auth"]).decode().partition(":")
+        found[server] = {"username": user, "password": password, "serveraddress": server}
+    return base64.urlsafe_b64encode(json.dumps(found).encode()).decode()
+
+
+def _archive(request: BuildRequest) -> Iterator[bytes]:
+    context = request.context
+    entries = context.entries()
+    ignoring = next((entry for entry in entries if entry.path == DOCKERIGNORE), None)
+    if ignoring is not None:
+        lines = b"".join(context.read(ignoring)).decode("utf-8", "replace").splitlines()
+        patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        needed = context.always | {request.dockerfile, DOCKERIGNORE}
+        entries = without(entries, patterns, needed) if patterns else entries
+    return as_tar(context, entries)
 
 
 def _failure(reason: str) -> PaasError:
@@ -207,14 +184,13 @@ def _failure(reason: str) -> PaasError:
     return (BaseRefused if _REFUSED.search(reason) else BuildFailed)(reason=_short(reason))
 
 
-def _clean_lines(chunks: IO[bytes] | list[bytes] | tuple[bytes, ...]) -> Iterator[str]:
-    """Lines as text, without blank ones, digests, terminal escapes and control characters."""
-    for chunk in chunks:
-        for line in chunk.decode("utf-8", "replace").splitlines():
-            clean = _ESCAPES.sub("", line).rstrip()
-            if clean and not _DIGEST_LINE.fullmatch(clean):
-                yield clean
+def _clean_lines(lines: Iterable[str]) -> Iterator[str]:
+    """Without blank ones, terminal escapes and control characters."""
+    for line in lines:
+        clean = _ESCAPES.sub("", line).rstrip()
+        if clean:
+            yield clean
 
 
 def _short(reason: str) -> str:
-    return _ERROR_MARK.sub("", " ".join(reason.split()))[:300]
+    return _WHERE.sub("", " ".join(reason.split()))[:300].rstrip(". ")

@@ -1,10 +1,12 @@
-"""Words as `docker build` takes them, for both ways to build: a client with BuildKit, and the classic API."""
+"""Words as `docker build` takes them, for both builders: BuildKit and the classic one."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from paas.engine import option_values as values
@@ -12,36 +14,48 @@ from paas.engine import options
 from paas.engine.options import BadOption
 from paas.model.names import printable
 
-# Names that mean something to the client itself: such a build argument has to stand in the words.
-_CLIENTS_OWN = re.compile(
-    r"PATH|HOME|LANG|LC_.*|LD_.*|TMPDIR|DOCKER_.*|BUILDKIT.*|BUILDX.*|GO.*|.*_PROXY|.*_proxy|SSL_.*"
-)
+# The library's words and the API's.
+_SPELLED = {
+    "cache_from": "cachefrom", "extra_hosts": "extrahosts", "network_mode": "networkmode",
+}  # fmt: skip
 
 
 @dataclass
 class BuildOptions:
-    """What the words ask for. `arguments` are build arguments; `words` go to a client as they are; `api` are keyword
-    arguments of the library's build; `limits` its container limits; `labels` the image's. `needs_buildkit` is a flag
-    that the classic API does not know, empty where there is none."""
+    """What the words ask for. `arguments` are build arguments; `api` are keyword arguments of the library's build;
+    `limits` its container limits; `labels` the image's; `secrets` files by id."""
 
     arguments: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
-    words: list[str] = field(default_factory=list)
     api: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, int | str] = field(default_factory=dict)
-    needs_buildkit: str = ""
+    secrets: dict[str, str] = field(default_factory=dict)
 
-    def client_words(self) -> list[str]:
-        """The words for a client. Build arguments go through its environment where they can: words can be seen by
-        everybody on the machine."""
-        given = [
-            f"--build-arg={name}={value}" if _CLIENTS_OWN.fullmatch(name) else f"--build-arg={name}"
-            for name, value in self.arguments.items()
-        ]
-        return given + self.words
+    @property
+    def needs_buildkit(self) -> str:
+        """A flag that the classic builder does not know, empty where there is none."""
+        return "--secret" if self.secrets else ""
 
-    def client_environment(self) -> dict[str, str]:
-        return {name: value for name, value in self.arguments.items() if not _CLIENTS_OWN.fullmatch(name)}
+    def query(self) -> dict[str, Any]:
+        """The same for BuildKit, as the engine's API spells it."""
+        found: dict[str, Any] = {_SPELLED.get(key, key): value for key, value in {**self.api, **self.limits}.items()}
+        for key in ("nocache", "pull"):
+            if key in found:
+                found[key] = "1" if found[key] else "0"
+        if "cachefrom" in found:
+            found["cachefrom"] = json.dumps(found["cachefrom"])
+        if "extrahosts" in found:
+            found["extrahosts"] = [f"{name}:{address}" for name, address in found["extrahosts"].items()]
+        return found
+
+    def secret(self, name: str) -> bytes | None:
+        """The content of a secret's file. Raises BadOption."""
+        if name not in self.secrets:
+            return None
+        try:
+            return Path(self.secrets[name]).read_bytes()
+        except OSError as error:
+            raise BadOption(option=f"--secret id={name}", reason=f"its file can't be read: {error.strerror}") from None
 
 
 def pairs(words: Iterable[str]) -> list[tuple[str, str]]:
@@ -75,11 +89,10 @@ def _label(found: BuildOptions, flag: str, text: str) -> None:
 
 
 def _value(key: str, read: Callable[[str], Any] = values.some, limit: bool = False) -> Apply:
-    """One value; the client gets the word as it is."""
+    """One value."""
 
     def apply(found: BuildOptions, flag: str, text: str) -> None:
         (found.limits if limit else found.api)[key] = read(text)
-        found.words.append(f"{flag}={text}")
 
     return apply
 
@@ -87,32 +100,25 @@ def _value(key: str, read: Callable[[str], Any] = values.some, limit: bool = Fal
 def _switch(key: str) -> Apply:
     def apply(found: BuildOptions, flag: str, text: str) -> None:
         found.api[key] = values.boolean(text)
-        found.words.append(f"{flag}={text}")
 
     return apply
 
 
 def _cache_from(found: BuildOptions, flag: str, text: str) -> None:
     found.api.setdefault("cache_from", []).append(values.some(text))
-    found.words.append(f"{flag}={text}")
 
 
 def _add_host(found: BuildOptions, flag: str, text: str) -> None:
     name, _, address = values.host_entry(text).partition(":")
     found.api.setdefault("extra_hosts", {})[name] = address
-    found.words.append(f"{flag}={name}:{address}")
-
-
-def _buildkit_only(found: BuildOptions, flag: str, text: str) -> None:
-    found.words.append(f"{flag}={values.some(text)}")
-    found.needs_buildkit = flag
 
 
 def _secret(found: BuildOptions, flag: str, text: str) -> None:
     fields = dict(values.pair(item) for item in text.split(","))
-    if "id" not in fields or not (fields.get("src") or fields.get("source", "")).startswith("/"):
+    path = fields.get("src") or fields.get("source", "")
+    if "id" not in fields or not path.startswith("/"):
         raise ValueError(f"{text!r} is not id=NAME,src=/PATH")
-    _buildkit_only(found, flag, text)
+    found.secrets[fields["id"]] = path
 
 
 VALUES: dict[str, Apply] = {

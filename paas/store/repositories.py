@@ -199,6 +199,11 @@ class Repository:
             raise UnreadableFile(path=path, what=f"{blob.raw_length()} bytes long")
         return blob.data
 
+    def blob(self, object_id: str) -> bytes:
+        """The bytes of a file by its id, nothing of a giant."""
+        found = self.objects[ObjectID(object_id.encode())]
+        return found.data if isinstance(found, Blob) and found.raw_length() <= MAX_FILE_BYTES else b""
+
     def has(self, commit: str, path: str) -> bool:
         """Whether there is anything at a path."""
         return self._mode(commit, path) is not None

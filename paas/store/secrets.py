@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import os
 from functools import lru_cache
@@ -25,7 +26,8 @@ class Secrets:
 
         self.path = path
         try:
-            self._fernet = Fernet(_read_or_create(path))
+            self._key = _read_or_create(path)
+            self._fernet = Fernet(self._key)
         except ValueError:
             raise SecretKeyWrong(path=path) from None
 
@@ -50,6 +52,10 @@ class Secrets:
             return self._fernet.decrypt(data).decode("utf-8", "surrogateescape")
         except InvalidToken:
             raise SecretKeyWrong(path=self.path) from None
+
+    def digest(self, text: str) -> str:
+        """Always the same for the same text, and nothing to whoever has not got the key."""
+        return hmac.new(self._key, text.encode("utf-8", "surrogateescape"), "sha256").hexdigest()
 
     def encrypt_mapping(self, values: dict[str, str]) -> bytes:
         return self.encrypt(json.dumps(values))

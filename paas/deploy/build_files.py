@@ -1,0 +1,92 @@
+"""What the builder gets to see of a commit: its files, `.aptible.env` where they ask for it, and secrets by name."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from paas.deploy import aptible_env
+from paas.deploy.checkout import Checkout
+from paas.deploy.context import complete
+from paas.deploy.layout import Layout
+from paas.deploy.registry import PLATFORM_KEYS, own_auths
+from paas.deploy.session import Session
+from paas.deploy.tree import SUBMODULE, Listed, TreeContext, below, listing
+from paas.engine.context import Context, FolderContext
+from paas.store.apps import App
+from paas.store.config import Config
+from paas.store.properties import GLOBAL
+from paas.store.repositories import Repository
+
+# Ids of `RUN --mount=type=secret,id=…`; any other is the name of a config variable.
+ENV_SECRETS = ("aptible_env", aptible_env.NAME)
+LOGINS_SECRET = "docker_config"  # noqa: S105 - an id
+
+
+@dataclass(frozen=True)
+class BuildFiles:
+    """A commit as the builder sees it. `plain`: it is no more than the commit's own files, so that the same files mean
+    the same build. `asks`: they mention `.aptible.env`."""
+
+    repository: Repository
+    commit: str
+    items: list[Listed]
+    plain: bool
+    asks: bool
+
+
+def look_at(session: Session, app: App, repository: Repository, commit: str) -> BuildFiles:
+    """List a commit and find out what it wants. Raises GitFailed."""
+    asks = repository.mentions(commit, aptible_env.NAME)
+    items = listing(repository, commit)
+    plain = (
+        not any(item.mode == SUBMODULE for item in items)
+        and not any(_wants_lfs(repository, item) for item in items)
+        and session.properties.computed(app.id, "git", "keep-git-dir") != "true"
+    )
+    return BuildFiles(repository, commit, items, plain, asks())
+
+
+def _wants_lfs(repository: Repository, item: Listed) -> bool:
+    return item.path.rpartition("/")[2] == ".gitattributes" and b"filter=lfs" in repository.blob(item.object_id)
+
+
+@contextlib.contextmanager
+def context_of(
+    session: Session, app: App, files: BuildFiles, layout: Layout, config: dict[str, str]
+) -> Iterator[Context]:
+    """The files for one build. Raises SubmoduleRefused, RemoteFailed, LfsMissing, GitFailed."""
+    checkout = Checkout(session, app)
+    extra: dict[str, bytes] = {}
+    if files.asks:
+        session.console.detail(f"Adding {aptible_env.NAME} to the build context")
+        extra[aptible_env.NAME] = aptible_env.render(config)
+    if files.plain:
+        items = below(files.items, layout.folder)
+        with contextlib.closing(TreeContext(files.repository, items, checkout.folder / "times.json", extra)) as tree:
+            yield tree
+        return
+    folder = checkout.update(files.repository, files.commit, {layout.path(aptible_env.NAME): None})
+    complete(session, app, files.repository, files.commit, checkout)
+    yield FolderContext(folder / layout.folder, extra)
+
+
+def secrets_of(
+    session: Session, app: App, config: dict[str, str], dockerfile: bytes
+) -> Callable[[str], bytes | None]:
+    """What a Dockerfile gets for ``RUN --mount=type=secret,id=…``: the config as a file, the app's own registry logins
+    (nobody else's: a build could pass them on), or one config variable. Never written down anywhere."""
+    values = {**Config(session.database, GLOBAL).all(), **config}
+    logins = json.dumps({"auths": own_auths(session, app, config, dockerfile)}).encode()
+
+    def secret(name: str) -> bytes | None:
+        if name in ENV_SECRETS:
+            return aptible_env.render(config)
+        if name == LOGINS_SECRET:
+            return logins
+        return os.fsencode(values[name]) if name in values and name not in PLATFORM_KEYS else None
+
+    return secret
