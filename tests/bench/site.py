@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import itertools
 import os
+import re
 import select
 import shlex
 import shutil
@@ -24,12 +25,11 @@ from support.repo import GIT_ENV
 from support.server import Paas, run, running_paas
 
 from bench.sshd import running_sshd
-from paas.engine.build import buildkit_client
 from paas.router import binary as haproxy
-from paas.settings import Settings
 
 LABEL = "paas.bench"
 WEB_PORT = 5000  # of the web test image
+BUILDX_SINCE = 23
 POLL_SECONDS = 0.002
 SETTLE_SECONDS = 0.1
 PATIENCE_SECONDS = 180
@@ -52,7 +52,7 @@ class Site:
         self.repository = f"paas-bench/{os.getpid()}"
         self.env = {**paas.env, **GIT_ENV}
         self.has_router = haproxy.missing() is None
-        self.builder = _builder(paas)
+        self.builder = _builder()
         self.configs: dict[str, Path] = {}
         self.numbers = itertools.count(1)
         self.kept = contextlib.ExitStack()  # ends with us
@@ -226,12 +226,10 @@ class Site:
         return answered
 
     def build(self, directory: Path) -> str:
-        """Build a directory with the builder that paas uses; the image's name."""
+        """Build a directory with a Docker client and BuildKit; the image's name."""
         name = f"{self.repository}:built"
-        env = {**self.env, "DOCKER_BUILDKIT": "1" if self.builder else "0"}
-        self.timed(
-            self.builder or "docker", "build", "--label", self.id, "--tag", name, str(directory), env=env
-        )
+        env = {**self.env, "DOCKER_BUILDKIT": "1"}
+        self.timed(self.builder, "build", "--label", self.id, "--tag", name, str(directory), env=env)
         return name
 
     def forget_image(self, name: str) -> None:
@@ -315,9 +313,20 @@ def _answers(address: str, port: int, host: str, mark: str) -> bool:
         connection.close()
 
 
-def _builder(paas: Paas) -> str | None:
-    """The Docker client that paas builds with when that is BuildKit, else None."""
-    return buildkit_client(Settings.from_environment({"PAAS_ROOT": str(paas.root)}))
+def _builder() -> str:
+    """A Docker client that builds with BuildKit. One since version 23 does so only with its buildx component."""
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        client = str(Path(folder) / "docker")
+        if os.access(client, os.X_OK):
+            version = re.search(r"(\d+)\.", _said(client, "--version"))
+            if _said(client, "buildx", "version") or (version and int(version[1]) < BUILDX_SINCE):
+                return client
+    raise Failed("No Docker client here builds with BuildKit. Install docker.io, or docker-buildx-plugin")
+
+
+def _said(*words: str) -> str:
+    done = subprocess.run(words, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else ""
 
 
 @contextlib.contextmanager

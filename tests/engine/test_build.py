@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,9 +17,10 @@ from paas.deploy.build import build_source
 from paas.deploy.layout import NothingToBuild
 from paas.deploy.session import Session
 from paas.deploy.source import Source
-from paas.engine import build as module
-from paas.engine.build import BuildFailed, BuildRequest, NeedsBuildkit, buildkit_client
+from paas.engine.build import BuildFailed, BuildRequest, NeedsBuildkit, build_classic
+from paas.engine.build import build as build_image
 from paas.engine.build_options import parse
+from paas.engine.context import FolderContext
 from paas.engine.images import Images
 from paas.errors import EngineFailed, PaasError
 from paas.model.names import AppName
@@ -24,33 +28,31 @@ from paas.settings import Settings
 from paas.store.apps import App
 
 Build = Callable[..., None]
-# The machine decides whether a client here builds with BuildKit; the classic API is always there.
-CLIENT = next(filter(module._builds_with_buildkit, module._clients()), None)
-WAYS = ["api", *(["client"] if CLIENT else [])]
+WAYS = ("buildkit", "classic")
 
 
 @pytest.fixture(params=WAYS)
-def build_by(
-    request: pytest.FixtureRequest,
-    settings: Settings,
-    api: APIClient,
-    console: Console,
-    tmp_path: Path,
-) -> Build:
+def way(request: pytest.FixtureRequest) -> str:
+    """Each builder in turn; the classic one is what an engine without BuildKit has."""
+    return str(request.param)
+
+
+@pytest.fixture
+def build_by(way: str, settings: Settings, api: APIClient, console: Console, tmp_path: Path) -> Build:
     """`build_by("name:tag", "FROM …", file=b"…")`, each way in turn."""
 
-    def run(tag: str, dockerfile: str, words: tuple[str, ...] = (), **files: bytes) -> None:
-        folder, logins = tmp_path / "folder", tmp_path / "logins"
-        for path in (folder, logins):
-            path.mkdir(exist_ok=True)
-        (logins / "config.json").write_text("{}")
+    def run(tag: str, dockerfile: str, words: tuple[str, ...] = (), secrets: dict[str, bytes] | None = None, cache: str = "", **files: bytes) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir(exist_ok=True)
         for name, data in ({"Dockerfile": dockerfile.encode()} | files).items():
             (folder / name).write_bytes(data)
-        what = BuildRequest(folder, tag, {"paas.root": str(settings.root), "paas.app": "a b=c"}, logins, options=parse(words))
-        if request.param == "api":
-            module._build_with_api(api, what, console)
+        labels = {"paas.root": str(settings.root), "paas.app": "a b=c"}
+        secret = (secrets or {}).get
+        what = BuildRequest(FolderContext(folder), tag, labels, secret=secret, options=parse(words), cache=cache)
+        if way == "classic":
+            build_classic(api, what, console)
         else:
-            module._build_with_client(settings, str(CLIENT), what, console)
+            build_image(settings, api, what, console)
 
     return run
 
@@ -71,12 +73,12 @@ def test_a_build_does_what_its_options_say(
 
 
 def test_a_secret_is_there_in_the_build_only_where_buildkit_is(
-    build_by: Build, busybox: str, tag: str, tmp_path: Path, printed: Callable[[], str], request: pytest.FixtureRequest
+    build_by: Build, way: str, busybox: str, tag: str, tmp_path: Path, printed: Callable[[], str]
 ) -> None:
     (tmp_path / "npmrc").write_text("from-the-secret")
     dockerfile = f"FROM {busybox}\nRUN --mount=type=secret,id=npm cat /run/secrets/npm\n"
     words = (f"--secret=id=npm,src={tmp_path}/npmrc",)
-    if request.node.callspec.params["build_by"] == "client":
+    if way == "buildkit":
         build_by(tag, dockerfile, words)
         assert "from-the-secret" in printed()
     else:
@@ -140,15 +142,84 @@ def test_control_characters_of_a_build_do_not_reach_the_terminal(
     images.untag(tag)
 
 
-def test_the_client_that_was_found_is_remembered(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = buildkit_client(settings)
-    assert found == CLIENT
-    monkeypatch.setattr(module, "_builds_with_buildkit", lambda client: not found)
-    assert buildkit_client(settings) == found
-    monkeypatch.setenv("PATH", "/nowhere")
-    assert buildkit_client(settings) is None
-    monkeypatch.undo()
-    assert buildkit_client(settings) == found
+def test_dockerignore_counts(build_by: Build, busybox: str, tag: str, images: Images, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for name in ("kept/in", "out/in", "out/kept/in", "a/node_modules/x", "a-b", "a/b"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    ignore = b"# a comment\nout\n!out/kept\n**/node_modules\nDockerfile\n"
+    build_by(tag, f"FROM {busybox}\nCOPY . /app\nRUN cd /app && find . -type f | sort > /found\n", **{".dockerignore": ignore})
+    image = images.find(tag)
+    assert image is not None
+    found = images.read_files(image.id, ["/found"])["/found"].decode().split()
+    # Whether the Dockerfile itself is there is told apart by the builders.
+    assert [name for name in found if name != "./Dockerfile"] == ["./.dockerignore", "./a-b", "./a/b", "./kept/in", "./out/kept/in"]
+    images.untag(tag)
+
+
+def test_files_arrive_as_they_are(build_by: Build, busybox: str, tag: str, images: Images, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    big = bytes(range(256)) * 12_345
+    (folder / "tool").write_text("#!/bin/sh\necho ran\n")
+    (folder / "tool").chmod(0o755)
+    (folder / "link").symlink_to("tool")
+    (folder / "empty").touch()
+    script = "RUN cd /app && ./link > /told && readlink link >> /told && stat -c '%n %a %u %s' tool empty big >> /told && sha256sum < big >> /told"
+    build_by(tag, f"FROM {busybox}\nCOPY . /app\n{script}\n", big=big)
+    image = images.find(tag)
+    assert image is not None
+    told = images.read_files(image.id, ["/told"])["/told"].decode().splitlines()
+    assert told[:-1] == ["ran", "tool", "tool 755 0 19", "empty 644 0 0", f"big 644 0 {len(big)}"]
+    assert told[-1].split()[0] == hashlib.sha256(big).hexdigest()
+    images.untag(tag)
+
+
+def test_the_next_build_sees_every_change(build_by: Build, busybox: str, tag: str, images: Images, tmp_path: Path, settings: Settings) -> None:
+    """Also one that leaves a file's size as it was, and files that have gone."""
+    script = f"FROM {busybox}\nCOPY . /app\nRUN cd /app && cat * > /all\n"
+    for text, other in ((b"one\n", b"1\n"), (b"two\n", None)):
+        if other is None:
+            (tmp_path / "folder" / "other").unlink()
+        build_by(tag, script, cache=f"test-{settings.root_id}", page=text, **({"other": other} if other else {}))
+        image = images.find(tag)
+        assert image is not None
+        assert images.read_files(image.id, ["/all"])["/all"] == script.encode() + (other or b"") + text
+    images.untag(tag)
+
+
+def test_a_secret_is_asked_for_by_name_and_leaves_nothing_behind(
+    settings: Settings, api: APIClient, console: Console, busybox: str, tag: str, tmp_path: Path, printed: Callable[[], str]
+) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {busybox}\nRUN --mount=type=secret,id=TOKEN sha256sum < /run/secrets/TOKEN\n"
+        "RUN --mount=type=secret,id=NOTHING test ! -e /run/secrets/NOTHING\n"
+    )
+    word = uuid.uuid4().hex.encode()
+    secret = {"TOKEN": word, "OTHER": b"never asked"}.get
+    build_image(settings, api, BuildRequest(FolderContext(tmp_path), tag, {}, secret=secret), console)
+    assert hashlib.sha256(word).hexdigest() in printed()
+    archive, history = b"".join(api.get_image(tag)), json.dumps(api.history(tag))
+    Images(api).untag(tag)
+    assert "/run/secrets/TOKEN" in history and b"/run/secrets/TOKEN" in archive
+    assert word not in archive and word.decode() not in history
+
+
+def test_a_mounted_cache_is_kept_and_belongs_to_one_name(
+    settings: Settings, api: APIClient, console: Console, busybox: str, tag: str, tmp_path: Path, images: Images
+) -> None:
+    def count(cache: str) -> bytes:
+        mark = uuid.uuid4().hex
+        script = f"RUN --mount=type=cache,target=/kept echo {mark} >> /kept/list && wc -l < /kept/list > /count"
+        (tmp_path / "Dockerfile").write_text(f"FROM {busybox}\n{script}\n")
+        build_image(settings, api, BuildRequest(FolderContext(tmp_path), tag, {}, cache=cache), console)
+        image = images.find(tag)
+        assert image is not None
+        return images.read_files(image.id, ["/count"])["/count"].strip()
+
+    one, other = (f"test-{settings.root_id}-{uuid.uuid4().hex}" for _ in range(2))
+    assert [count(one), count(one), count(other), count(one)] == [b"1", b"2", b"1", b"3"]
+    images.untag(tag)
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
-"""Dockerfiles whose FROM is private: built with the app's credentials, by BuildKit and by the classic API."""
+"""Dockerfiles whose FROM is private: built with the app's credentials."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.doors import Door
@@ -12,11 +10,8 @@ from support.registry import Registry, running_registry
 from support.repo import Repo
 from support.server import Paas
 
-from paas.engine.build import _clients
-
 PASSWORD = "correct-horse"
 LOGIN = ("APTIBLE_PRIVATE_REGISTRY_USERNAME=ci", f"APTIBLE_PRIVATE_REGISTRY_PASSWORD={PASSWORD}")
-BUILDERS = ("buildkit", "classic")
 
 
 @pytest.fixture(scope="module")
@@ -26,21 +21,9 @@ def private(image_names: dict[str, str]) -> Iterator[Registry]:
         yield registry
 
 
-@pytest.fixture(params=BUILDERS)
-def builder(request: pytest.FixtureRequest, paas: Paas) -> Iterator[str]:
-    """Each of the two builders; the classic one as on a machine whose Docker clients can't use BuildKit."""
-    memory = paas.root / "run/buildkit-client.json"
-    if request.param == "classic":
-        clients = [[path, Path(path).stat().st_mtime] for path in _clients()]
-        memory.parent.mkdir(exist_ok=True)
-        memory.write_text(json.dumps({"clients": clients, "chosen": None}))
-    yield request.param
-    memory.unlink(missing_ok=True)
-
-
 @pytest.fixture
-def app(builder: str, host: Door, request: pytest.FixtureRequest) -> str:
-    name: str = request.node.originalname.replace("_", "-")[5:40] + "-" + builder
+def app(host: Door, request: pytest.FixtureRequest) -> str:
+    name: str = request.node.name.replace("_", "-")[5:40]
     host.ssh("apps:create", name).ok()
     return name
 
@@ -49,10 +32,6 @@ def dockerfile(private: Registry, app: str) -> str:
     """One with a private FROM of its own, so that no test finds what another one has pulled."""
     private.put(f"base/{app}", "1", "FROM paas-test/web\nENV GREETING=Extended\n")
     return f"FROM {private.name(f'base/{app}', '1')}\nENV EXTENDED=1\n"
-
-
-def built_by(builder: str, output: str) -> bool:
-    return ("[internal] load" in output) == (builder == "buildkit")
 
 
 def refused_base(output: str) -> None:
@@ -67,31 +46,29 @@ def refused_base(output: str) -> None:
 
 
 def test_built_with_credentials(
-    builder: str, app: str, paas: Paas, host: Door, private: Registry, repo: Repo
+    app: str, paas: Paas, host: Door, private: Registry, repo: Repo
 ) -> None:
     repo.write({"Dockerfile": dockerfile(private, app)})
     repo.commit()
     host.ssh("config:set", "--app", app, *LOGIN).ok()
     result = repo.push(host.remote(app), "main:master", host.git_env())
     assert result.code == 0, result.err
-    assert built_by(builder, result.err)
     assert "Extended from" in paas.http_get(app).body
 
 
 def test_refused_without_credentials(
-    builder: str, app: str, host: Door, private: Registry, repo: Repo
+    app: str, host: Door, private: Registry, repo: Repo
 ) -> None:
     repo.write({"Dockerfile": dockerfile(private, app)})
     repo.commit()
     result = repo.push(host.remote(app), "main:master", host.git_env())
     assert result.code == 1
-    assert built_by(builder, result.err)
     refused_base(result.err)
     assert host.ssh("ps:report", app, "--deployed").ok() == "false\n"
 
 
 def test_refused_with_wrong_credentials(
-    builder: str, app: str, host: Door, private: Registry, repo: Repo
+    app: str, host: Door, private: Registry, repo: Repo
 ) -> None:
     repo.write({"Dockerfile": dockerfile(private, app)})
     repo.commit()
@@ -103,7 +80,7 @@ def test_refused_with_wrong_credentials(
 
 
 def test_a_bare_private_from(
-    builder: str, app: str, paas: Paas, host: Door, private: Registry, repo: Repo
+    app: str, paas: Paas, host: Door, private: Registry, repo: Repo
 ) -> None:
     """Nothing is built there, the image is pulled."""
     repo.write({"Dockerfile": dockerfile(private, app).splitlines()[0] + "\n"})
@@ -117,7 +94,7 @@ def test_a_bare_private_from(
 
 
 def test_a_host_that_is_set_alone_is_told_the_password(
-    builder: str, app: str, host: Door, private: Registry, repo: Repo
+    app: str, host: Door, private: Registry, repo: Repo
 ) -> None:
     repo.write({"Dockerfile": dockerfile(private, app)})
     repo.commit()
@@ -128,7 +105,7 @@ def test_a_host_that_is_set_alone_is_told_the_password(
 
 
 def test_deploy_of_a_reference_with_fresh_credentials(
-    builder: str, app: str, paas: Paas, host: Door, private: Registry, repo: Repo
+    app: str, paas: Paas, host: Door, private: Registry, repo: Repo
 ) -> None:
     repo.write({"Dockerfile": dockerfile(private, app)})
     repo.commit()

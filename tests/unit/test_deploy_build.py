@@ -1,13 +1,10 @@
-"""Which Dockerfiles need no build, and what the builder is told."""
+"""Which Dockerfiles need no build."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from paas.deploy.build import bare_from
-from paas.engine.build import BuildRequest, build_arguments
 
 
 @pytest.mark.parametrize(
@@ -34,11 +31,3 @@ def test_a_dockerfile_that_is_one_from_line(text: bytes, image: str) -> None:
 )  # fmt: skip
 def test_any_other_dockerfile_is_built(text: bytes) -> None:
     assert bare_from(text) is None
-
-
-def test_the_builder_gets_one_word_for_each_thing() -> None:
-    request = BuildRequest(Path("/tree"), "paas-0/a:1", {"paas.root": "/a b", "paas.app": "x; reboot"}, Path("config"))
-    assert build_arguments("/usr/bin/docker", request) == [
-        "/usr/bin/docker", "build", "--progress=plain", "--file", "/tree/Dockerfile", "--tag", "paas-0/a:1",
-        "--label", "paas.app=x; reboot", "--label", "paas.root=/a b", "/tree",
-    ]  # fmt: skip

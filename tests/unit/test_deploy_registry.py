@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import stat
 from typing import Any
 
 import pytest
@@ -14,13 +12,12 @@ from support.in_process import engine_image
 
 from paas.console import Console
 from paas.deploy import source
-from paas.deploy.registry import Credentials, CredentialsIncomplete, docker_config, registries_of
+from paas.deploy.registry import Credentials, CredentialsIncomplete, registries_of
 from paas.deploy.session import Session
 from paas.engine.images import Image
 from paas.engine.pull import pull_failure
 from paas.model.image import ImageRef
 from paas.model.names import AppName
-from paas.settings import Settings
 
 NAMES = {
     "host": "APTIBLE_PRIVATE_REGISTRY_HOST",
@@ -85,17 +82,6 @@ FROM Not//valid
 @given(st.binary())
 def test_any_dockerfile_can_be_read(text: bytes) -> None:
     assert isinstance(registries_of(text), list)
-
-
-def test_the_folder_of_a_build_is_ours_alone_and_goes(settings: Settings) -> None:
-    settings.run_dir.mkdir(parents=True)
-    with pytest.raises(KeyError), docker_config(settings, 1, Credentials("u", "p").auths(["quay.io"])) as folder:
-        file = folder / "config.json"
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert json.loads(file.read_text()) == {"auths": {"quay.io": {"auth": "dTpw"}}}
-        raise KeyError
-    assert list(settings.run_dir.iterdir()) == []
 
 
 class Engine:

@@ -1,4 +1,4 @@
-"""Words of `docker build`: what a client with BuildKit gets, what the classic API gets, and what is refused."""
+"""Words of `docker build`: what the engine gets, and what is refused."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from paas.engine.build import BuildRequest, build_arguments
+from paas.engine.build import BuildRequest, parameters
 from paas.engine.build_options import parse
+from paas.engine.context import FolderContext
 from paas.engine.options import BadOption
 
 WORDS = (
@@ -17,39 +18,35 @@ WORDS = (
 )  # fmt: skip
 
 
-def test_a_client_gets_words_and_build_arguments_in_its_environment() -> None:
-    options = parse(WORDS)
-    request = BuildRequest(Path("/tree"), "t:1", {"paas.app": "x"}, Path("logins"), options=options)
-    words = build_arguments("docker", request)
-    assert words[-1] == "/tree"
-    assert words[words.index("t:1") + 1 : -1] == [
-        "--label", "a=b", "--label", "paas-test=1", "--label", "paas.app=x",
-        "--build-arg=X", "--build-arg=HTTP_PROXY=http://proxy:3128", "--no-cache=true", "--target=final", "--add-host=db:10.0.0.1",
-        "--memory=1g", "--shm-size=64m", "--network=host", "--platform=linux/amd64", "--cache-from=one", "--cache-from=two",
-        "--pull=false",
-    ]  # fmt: skip
-    assert options.client_environment() == {"X": "1"}
-
-
-def test_the_classic_api_gets_the_same() -> None:
-    options = parse(WORDS)
-    assert options.arguments == {"X": "1", "HTTP_PROXY": "http://proxy:3128"}
-    assert options.limits == {"memory": 2**30}
-    assert options.api == {
-        "nocache": True,
+def test_the_engine_gets_them_as_its_api_spells_them() -> None:
+    request = BuildRequest(FolderContext(Path("/tree")), "t:1", {"paas.app": "x"}, "web/Dockerfile", options=parse(WORDS))
+    assert parameters(request) == {
+        "dockerfile": "web/Dockerfile",
+        "t": "t:1",
+        "labels": '{"a": "b", "paas-test": "1", "paas.app": "x"}',
+        "buildargs": '{"X": "1", "HTTP_PROXY": "http://proxy:3128"}',
+        "rm": "1",
+        "forcerm": "1",
+        "nocache": "1",
+        "pull": "0",
         "target": "final",
-        "extra_hosts": {"db": "10.0.0.1"},
+        "extrahosts": ["db:10.0.0.1"],
+        "memory": 2**30,
         "shmsize": 64 * 2**20,
-        "network_mode": "host",
+        "networkmode": "host",
         "platform": "linux/amd64",
-        "cache_from": ["one", "two"],
-        "pull": False,
+        "cachefrom": '["one", "two"]',
     }
-    assert options.needs_buildkit == ""
 
 
-def test_a_secret_needs_buildkit() -> None:
-    assert parse(["--secret=id=npm,src=/run/npmrc"]).needs_buildkit == "--secret"
+def test_only_a_secret_needs_buildkit(tmp_path: Path) -> None:
+    assert parse(WORDS).needs_buildkit == ""
+    options = parse([f"--secret=id=npm,src={tmp_path}/npmrc"])
+    assert options.needs_buildkit == "--secret"
+    with pytest.raises(BadOption, match="its file can't be read: No such file"):
+        options.secret("npm")
+    (tmp_path / "npmrc").write_text("token")
+    assert options.secret("npm") == b"token" and options.secret("other") is None
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,9 @@ class SendFiles:
     def _pieces(self, number: int, entry: Entry) -> Iterator[bytes]:
         head = wire.number(1, _DATA) + wire.number(3, number)
         for piece in self._context.read(entry):
-            yield head + wire.data(4, piece)
+            # An empty one says that it was the last.
+            if piece:
+                yield head + wire.data(4, piece)
         yield head
 
 
