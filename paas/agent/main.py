@@ -26,6 +26,7 @@ from paas.agent.schedule import STARTED_AT_ONCE, Schedule
 from paas.agent.sweep import Sweeper
 from paas.console import Console
 from paas.deploy.agent_mail import CERTIFICATES, ENDED
+from paas.deploy.build_cache import trim_now_and_then
 from paas.deploy.housekeeping import packing_is_due
 from paas.deploy.network import note_states
 from paas.deploy.retire import prune_releases, retire
@@ -135,6 +136,7 @@ def _retire_app(settings: Settings, app_id: int) -> None:
                 refused = command(settings, "agent", "repo:gc", app.name)
                 if refused is not None:
                     print(f"agent: packing the repository of {app.name}: {refused}", file=sys.stderr, flush=True)
+        trim_now_and_then(session)
         session.database.close()
 
 

@@ -17,5 +17,5 @@ def gc(app: AppArgument = "") -> None:
 
 @group.command("purge-cache", needs=DEPLOY)
 def purge_cache(app: AppArgument = "") -> None:
-    """Remove what is kept between builds of an app: its build folder and its submodules."""
+    """Let the next build of an app begin with nothing: no cached steps, no mounted caches, no submodules."""
     housekeeping.purge_cache(session(), the_app(app))

@@ -10,8 +10,10 @@ import typer
 
 from paas import __version__
 from paas.commands.base import Command, Group, every_app, known, recorded, session, the_app
+from paas.console import size
 from paas.deploy import cleanup as cleaning
 from paas.deploy import host
+from paas.deploy.build_cache import trim
 from paas.errors import UsageError
 from paas.model.access import VIEW_SOME
 
@@ -28,7 +30,10 @@ def cleanup(app: OptionalApp = "") -> None:
     session().console.step("Cleaning up...")
     with recorded(found, "cleanup"):
         containers, images = cleaning.cleanup(session(), found)
+        freed = 0 if found else trim(session())
     session().console.detail(f"Removed containers: {containers}, images: {images}")
+    if freed:
+        session().console.detail(f"Freed of the builder's cache: {size(freed)}")
 
 
 @report_group.command(":report", needs=VIEW_SOME)

@@ -14,7 +14,7 @@ from paas.deploy.build_files import BuildFiles
 from paas.deploy.layout import Layout
 from paas.deploy.session import Session
 from paas.engine.build_options import BuildOptions
-from paas.engine.images import Image
+from paas.engine.images import Image, Images
 from paas.errors import PaasError
 from paas.model.image import ImageRef
 from paas.store.apps import App
@@ -41,7 +41,7 @@ def fingerprint(
     config that is in it: it is made with the installation's key."""
     if not files.plain or options.api.get("pull") or options.api.get("nocache") or options.secrets:
         return None
-    bases = _bases(session, dockerfile)
+    bases = base_ids(session.images, dockerfile)
     if bases is None:
         return None
     text = dockerfile.decode("utf-8", "replace")
@@ -57,7 +57,7 @@ def fingerprint(
     return session.database.secrets.digest(json.dumps(parts, sort_keys=True))
 
 
-def _bases(session: Session, dockerfile: bytes) -> list[str] | None:
+def base_ids(images: Images, dockerfile: bytes) -> list[str] | None:
     """The ids of the images that a Dockerfile begins with or copies from; None where one of them is not on this host."""
     text = dockerfile.decode("utf-8", "replace").replace("\\\n", " ")
     if _REMOTE.search(text):
@@ -78,7 +78,7 @@ def _bases(session: Session, dockerfile: bytes) -> list[str] | None:
         if name.lower() == "scratch":
             continue
         try:
-            image = session.images.resolve(ImageRef.parse(name))
+            image = images.resolve(ImageRef.parse(name))
         except PaasError:  # it has a variable in it
             return None
         if image is None or image.on_build:

@@ -147,6 +147,11 @@ class Images:
             found = self.client.images(filters={"dangling": True, "label": marks})
         return [item["Id"] for item in found]
 
+    def trim_build_cache(self, keep_bytes: int) -> int:
+        """Let the builder forget what it used least lately beyond so many bytes; how many that freed."""
+        with engine_errors(), patience(self.client):
+            return int(self.client.prune_builds(keep_storage=keep_bytes, all=True).get("SpaceReclaimed") or 0)
+
     def names(self) -> dict[str, str]:
         """Every tag on the engine and the id behind it."""
         with engine_errors():

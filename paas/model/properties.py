@@ -199,6 +199,13 @@ def _min_free(text: str) -> str:
     return text.lower()
 
 
+def _build_cache(text: str) -> str:
+    if not re.fullmatch(r"0|off|[1-9][0-9]{0,14}[kmgt]?", text.lower()):
+        expected = "a size such as 500m or 20g, 0 to keep nothing, or off for no limit"
+        raise InvalidValue(key="build-cache", given=printable(text), expected=expected)
+    return text.lower()
+
+
 def _no_vector(text: str) -> str:
     raise NoVector()
 
@@ -281,7 +288,10 @@ NAMESPACES: dict[str, dict[str, Property]] = {
             Property("server", parse=_server),
         ),
         "releases": (number("retention", "10", 1, 1000),),
-        "disk": (Property("min-free", scope=GLOBAL_ONLY, parse=_min_free),),
+        "disk": (
+            Property("min-free", scope=GLOBAL_ONLY, parse=_min_free),
+            Property("build-cache", "20g", scope=GLOBAL_ONLY, parse=_build_cache),
+        ),
         "scheduler": (one_of("selected", "docker-local"), Property("shell")),
         "scheduler-docker-local": (
             yes_or_no("init-process", "true"),

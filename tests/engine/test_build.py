@@ -278,6 +278,36 @@ def test_a_dockerfile_is_built_from_the_commits_files(
     images.untag(built.tag)
 
 
+def test_a_base_that_became_another_image_is_not_overlooked(
+    session: Session, app: App, tmp_path: Path, busybox: str, build: Callable[..., str], images: Images, printed: Callable[[], str]
+) -> None:
+    base = f"paas-{session.settings.root_id}/base:latest"
+
+    def rebase(word: str) -> None:
+        made = images.find(build(f"FROM {busybox}\nRUN echo {word} > /which\n"))
+        assert made is not None
+        images.tag(made.id, base)
+
+    rebase("old")
+    here = commit(session, app, tmp_path, Dockerfile=f"FROM {base}\nCOPY Dockerfile /seen\n")
+    first = build_source(session, app, Source(here), {}, 5).image
+    assert build_source(session, app, Source(here), {"OTHER": "config"}, 6).image == first
+    assert printed().endswith("-----> These files of built were built before, using that image (ps:rebuild builds again)\n")
+    assert build_source(session, app, Source(here), {}, 7, fresh=True).image.id == first.id
+    assert printed().endswith("DONE 0.0s\n")
+    rebase("new")
+    other = build_source(session, app, Source(here), {}, 8).image
+    assert images.read_files(other.id, ["/which"]) == {"/which": b"new\n"}
+    # The first image is gone with its last name.
+    for number in (5, 6, 7, 8):
+        images.untag(f"paas-{session.settings.root_id}/built:{number}")
+    assert images.find(first.id) is None
+    rebase("old")
+    assert images.find(build_source(session, app, Source(here), {}, 9).tag) is not None
+    images.untag(f"paas-{session.settings.root_id}/built:9")
+    images.untag(base)
+
+
 def test_a_commit_that_can_not_be_built(session: Session, app: App, tmp_path: Path) -> None:
     with pytest.raises(NothingToBuild):
         build_source(session, app, Source(commit(session, app, tmp_path, other="x")), {}, 4)
