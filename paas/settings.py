@@ -123,6 +123,10 @@ class Settings:
         return self.root / "operations"
 
     @property
+    def uploads_dir(self) -> Path:
+        return self.root / "uploads"
+
+    @property
     def locks_dir(self) -> Path:
         return self.root / "locks"
 

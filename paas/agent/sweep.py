@@ -1,4 +1,5 @@
-"""When the agent looks at the containers of `run` again: after one began or ended, and when one is due."""
+"""When the agent looks at the containers of `run` again: after one began or ended, and when one is due; and then at layers
+that clients began to send and never went on with."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 from paas.deploy.run_containers import sweep
 from paas.deploy.session import Session
+from paas.store.uploads import forget_old
 
 # Of a command that was killed nobody tells.
 LOOK_SECONDS = 600.0
@@ -31,5 +33,6 @@ class Sweeper:
         if self.next_due() > 0:
             return
         self.due = time.monotonic() + RETRY_SECONDS
+        forget_old(session.settings)
         soonest = sweep(session)
         self.due = time.monotonic() + min(LOOK_SECONDS, LOOK_SECONDS if soonest is None else soonest)

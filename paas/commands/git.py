@@ -21,7 +21,7 @@ from paas.commands.base import (
 )
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
-from paas.deploy import pipeline
+from paas.deploy import layers, pipeline
 from paas.deploy.archive import parse_type
 from paas.deploy.fetch import archive_url
 from paas.deploy.from_archive import STDIN, deploy_archive
@@ -95,13 +95,22 @@ def load_image(
     email: EmailArgument = "",
     build_dir: BuildDirOption = None,
     force: ForceOption = False,
+    in_layers: Annotated[bool, typer.Option("--layers", hidden=True, help="It comes from paas -H")] = False,
 ) -> None:
     """Deploy a docker image that comes as a docker image save archive on standard input."""
     found, ref, author = the_app(app), ImageRef.parse(image), Author.parse(name, email)
     if sys.stdin.isatty():
         raise TerminalOnStdin()
     archive = open(0, "rb", buffering=0, closefd=False)
-    pipeline.deploy_image(session(), found, "git:load-image", ref, author, build_dir, force, archive)
+    pipeline.deploy_image(session(), found, "git:load-image", ref, author, build_dir, force, archive, in_layers)
+
+
+@group.command("layers", needs=DEPLOY, hidden=True)
+def git_layers(app: AppArgument = "", image: ImageArgument = "") -> None:
+    """Say which layers of an image that is described on standard input paas -H need not send."""
+    found, ref = the_app(app), ImageRef.parse(image)
+    question = layers.read_question(sys.stdin.buffer)
+    session().console.print(layers.answer(session(), found, ref, question).to_json())
 
 
 @group.command("from-archive", raw=True, needs=replace(DEPLOY, no_urls=True))

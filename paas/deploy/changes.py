@@ -26,6 +26,7 @@ from paas.model.release import Formation, Process, Release
 from paas.steps import step
 from paas.store.apps import App
 from paas.store.releases import Retirement
+from paas.store.uploads import Uploads
 
 
 class ScaledByAppJson(PaasError):
@@ -236,6 +237,7 @@ def destroy(session: Session, app: App) -> None:
             session.images.untag(tag)
         session.repository(app).remove()
         Checkout(session, app).remove()
+        Uploads(session.settings, app.id).clear()
         notify_agent(session)
 
 

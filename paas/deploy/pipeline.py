@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from paas import interrupts
-from paas.deploy import plugged, source
+from paas.deploy import layers, plugged, source
 from paas.deploy import release as releases
 from paas.deploy.app_json_env import with_env
 from paas.deploy.build import build_source
@@ -80,14 +80,15 @@ def deploy_image(
     build_dir: str | None = None,
     force: bool = False,
     archive: BinaryIO | None = None,
+    in_layers: bool = False,
 ) -> None:
-    """git:from-image, and git:load-image where an `archive` to load first is given."""
+    """git:from-image, and git:load-image where an `archive` to load first is given; `in_layers`: it comes from `paas -H`."""
     with operation(session, app, kind, ref.text) as running:
         app = running.app
         refuse_locked(session, app)
         if archive is not None:
             with step("load"):
-                _load(session, ref, archive)
+                _load(session, ref, archive, app if in_layers else None)
         session.console.step("Generating build context")
         # Before the image is asked for: a wrong folder is told at once.
         if build_dir is not None:
@@ -105,12 +106,16 @@ def deploy_image(
         announce_deploy(session, running.app)
 
 
-def _load(session: Session, ref: ImageRef, archive: BinaryIO) -> None:
-    """Load the archive and insist on the image being in it; else put the engine's names back as they were."""
+def _load(session: Session, ref: ImageRef, archive: BinaryIO, layers_of: App | None = None) -> None:
+    """Load the archive and insist on the image being in it; else put the engine's names back as they were. `layers_of`: the
+    archive holds only the layers that this app's images don't have."""
     ensure_space(session)
     before = session.images.names()
     try:
-        loaded = session.images.load(archive, session.console)
+        if layers_of is not None:
+            loaded = layers.load(session, layers_of, ref, archive)
+        else:
+            loaded = session.images.load(archive, session.console)
     except PaasError:
         interrupts.give_way()
         raise

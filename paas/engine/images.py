@@ -35,7 +35,8 @@ class LoadFailed(PaasError):
 @dataclass(frozen=True)
 class Image:
     """What the engine says about an image; `size` in bytes, `ports` the EXPOSEd ones as ``8080/tcp``, `health_test` the
-    command of its HEALTHCHECK (empty without one), `digests` the ``repository@sha256:…`` under which registries keep it."""
+    command of its HEALTHCHECK (empty without one), `digests` the ``repository@sha256:…`` under which registries keep it,
+    `layers` the diff ids of its layers from the lowest."""
 
     id: str
     tags: tuple[str, ...]
@@ -47,6 +48,7 @@ class Image:
     health_test: tuple[str, ...]
     working_dir: str
     digests: tuple[str, ...]
+    layers: tuple[str, ...] = ()
 
     def comes_from(self, repository: str) -> bool:
         """Whether it was pulled from, or pushed to, this repository: not just some other one."""
@@ -96,6 +98,10 @@ class Images:
 
         Nothing is kept in memory but one read. Raises LoadFailed, DiskFull.
         """
+        return self.load_chunks(_chunks(archive), console)
+
+    def load_chunks(self, chunks: Iterable[bytes], console: Console) -> list[str]:
+        """The same for an archive in parts. What they raise ends the load."""
         from docker.errors import APIError
 
         progress = console.progress("Loading image")
@@ -104,7 +110,7 @@ class Images:
         with engine_errors():
             try:
                 with patience(self.client):
-                    events = self.client.load_image(_chunks(archive, progress.bytes), quiet=True)
+                    events = self.client.load_image(_counted(chunks, progress.bytes), quiet=True)
                 for event in events:
                     text = str(event.get("stream", "")).strip()
                     if event.get("error"):
@@ -152,6 +158,17 @@ class Images:
         with engine_errors(), patience(self.client):
             return int(self.client.prune_builds(keep_storage=keep_bytes, all=True).get("SpaceReclaimed") or 0)
 
+    def of_repository(self, repository: str) -> list[str]:
+        """The ids of the images with that name, whatever their tags, the newest first."""
+        with engine_errors():
+            return [item["Id"] for item in self.client.images(name=repository)]
+
+    @property
+    def needs_every_layer(self) -> bool:
+        """Whether an archive has to hold the layers that are here already: containerd's image store takes no others."""
+        with engine_errors():
+            return is_containerd_store(self.client.info())
+
     def names(self) -> dict[str, str]:
         """Every tag on the engine and the id behind it."""
         with engine_errors():
@@ -194,12 +211,22 @@ class Images:
         return found
 
 
-def _chunks(archive: BinaryIO, report: Callable[[int], None]) -> Iterator[bytes]:
-    done = 0
+def _chunks(archive: BinaryIO) -> Iterator[bytes]:
     while chunk := archive.read(READ_BYTES):
+        yield chunk
+
+
+def _counted(chunks: Iterable[bytes], report: Callable[[int], None]) -> Iterator[bytes]:
+    done = 0
+    for chunk in chunks:
         done += len(chunk)
         yield chunk
         report(done)
+
+
+def is_containerd_store(info: dict[str, Any]) -> bool:
+    """What `docker info` says of the image store."""
+    return ["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or [])
 
 
 def load_failure(message: str) -> PaasError:
@@ -226,6 +253,7 @@ def _image(data: dict[str, Any]) -> Image:
         health_test=_health_test(config),
         working_dir=config.get("WorkingDir") or "/",
         digests=tuple(data.get("RepoDigests") or ()),
+        layers=tuple((data.get("RootFS") or {}).get("Layers") or ()),
     )
 
 

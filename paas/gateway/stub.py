@@ -7,6 +7,7 @@ costs: `os`, `socket` and `signal` alone would double it. It sends one request w
 same command runs in this very process, under the real interpreter.
 
     stub.py WORD…               a user on the host
+    stub.py -H HOST WORD…       the same user, who means another host
     stub.py --ssh KEYID         sshd's forced command; the words are in SSH_ORIGINAL_COMMAND
     stub.py git-hook APP        a git hook, with PAAS_DOOR=hook; the key is in PAAS_KEY_ID
 """
@@ -137,6 +138,8 @@ def main(argv: list[bytes], env: Environment) -> int:
     root = root_directory(env)
     open_standard_descriptors()
     door, key_id, words = invocation(argv, env)
+    if door == "host" and words[:1] and words[0].startswith(b"-H"):
+        become(env, [b"paas.client", *words])
     if door == "host" and _names_key_file(words):
         # The service's user may not be able to read the caller's file, so the caller opens it.
         try:
@@ -192,14 +195,19 @@ def _wait(connection: _socket.socket) -> int:
 
 def run_here(argv: list[bytes], env: Environment, root: bytes) -> NoReturn:
     """Become the interpreter that runs the same command without a server, as the owner of `root`."""
-    top = _parent(_parent(_parent(_real_path(__file__.encode("utf-8", "surrogateescape")))))
-    env = {**env, b"PAAS_ROOT": root, b"PYTHONPATH": top}
+    env = {**env, b"PAAS_ROOT": root}
     _become_owner(root, env)
+    become(env, [b"paas", *argv[1:]])
+
+
+def become(env: Environment, words: list[bytes]) -> NoReturn:
+    """Go on as one of our modules, `words` are its name and its arguments, in the real interpreter."""
+    top = _parent(_parent(_parent(_real_path(__file__.encode("utf-8", "surrogateescape")))))
     candidates = [env.get(b"PAAS_PYTHON", b""), top + b"/venv/bin/python", top + b"/.venv/bin/python"]
     found = [path for path in candidates if path and posix.access(path, 1)]
     interpreter = found[:1] or [b"/usr/bin/env", b"python3"]
     # -P: a directory named paas where the caller stands is not ours.
-    posix.execve(interpreter[0], [*interpreter, b"-P", b"-m", b"paas", *argv[1:]], env)
+    posix.execve(interpreter[0], [*interpreter, b"-P", b"-m", *words], {**env, b"PYTHONPATH": top})
 
 
 def _become_owner(root: bytes, env: Environment) -> None:
