@@ -40,7 +40,7 @@ def _command(name: str, summary: str) -> list[str]:
     for parameter in cli.parser(name).params:
         if parameter.param_type_name == "argument":
             words.append(parameter.metavar or parameter.name.upper())
-        elif parameter.name != "help":
+        elif parameter.name != "help" and not parameter.hidden:
             metavar = "" if parameter.is_flag else f" {parameter.metavar or 'VALUE'}"
             options.append(f"- `{', '.join(parameter.opts)}{metavar}`: {parameter.help or ''}")
     lines = [f"### `{' '.join([name, *words])}`", "", f"{summary}.", ""]

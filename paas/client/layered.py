@@ -126,7 +126,7 @@ class Files:
 
     def __init__(self, place: str) -> None:
         self._reading = docker.reading("cp", place, "-")
-        self._archive = tarfile.open(  # noqa: SIM115 - closed in close()
+        self._archive = tarfile.open(
             fileobj=self._reading.__enter__(), mode="r|", bufsize=DATA_BYTES, errors="surrogateescape"
         )
         self._early: dict[str, tuple[int, int]] = {}
@@ -165,7 +165,7 @@ class Files:
 
     def _wait(self, name: str, item: tarfile.TarInfo) -> None:
         if self._spool is None:
-            self._spool = tempfile.TemporaryFile(prefix="paas-layer-")  # noqa: SIM115
+            self._spool = tempfile.TemporaryFile(prefix="paas-layer-")
         start = self._spool.seek(0, os.SEEK_END)
         for chunk in _chunks(self._archive, item):
             self._spool.write(chunk)

@@ -55,7 +55,7 @@ class Ssh:
         """Go on as ssh: its input, its output, its signals and its exit code are ours then."""
         command = self.command(words, tty)
         try:
-            os.execvp(command[0], command)
+            os.execvp(command[0], command)  # noqa: S606 - there is no shell, on purpose
         except OSError as error:
             raise NoSsh(program=command[0], reason=(error.strerror or "").lower()) from None
 

@@ -17,10 +17,9 @@ _HOST = re.compile(r"(?:(?P<user>[\w][\w.+-]*)@)?(?P<host>[\w][\w.-]*|\[[0-9A-Fa
 _URL = re.compile(r"(?:ssh|git\+ssh)://(?P<host>[^/]+)/(?P<path>.+)")
 _SHORT = re.compile(r"(?P<host>[^/:\[]+|(?:[^/:\[]+@)?\[[^\]]+\]):(?!//)(?P<path>.+)")
 
-# What takes no app as its first argument; all that ends in :help neither.
-WITHOUT_APP = frozenset(
-    """
-    access:grant access:list access:revoke apps apps:create apps:list backup:create backup:restore backup:verify cleanup-all
+# What takes no app as its first argument, or not one that is there; all that ends in :help neither.
+_WITHOUT_APP = """
+    access access:grant access:list access:revoke apps apps:create apps:list backup:create backup:restore backup:verify
     disk:report doctor domains:add-global domains:clear-global domains:remove-global domains:set-global events events:list
     events:off events:on git-lfs-authenticate git-lfs-transfer git-receive-pack git-upload-pack git:allow-host git:auth
     git:auth-status git:generate-deploy-key git:public-key help network:create network:destroy network:exists network:info
@@ -28,8 +27,8 @@ WITHOUT_APP = frozenset(
     plugin:install plugin:installed plugin:list plugin:uninstall plugin:update ssh-keys:add ssh-keys:list ssh-keys:remove
     ssh-keys:sync storage:create storage:destroy storage:ensure-directory storage:exec storage:info storage:list-entries
     storage:set trace:off trace:on version -v
-    """.split()
-)
+    """
+WITHOUT_APP = frozenset(_WITHOUT_APP.split())
 SCOPES = ("--app", "--all", "--all-apps", "--global")
 
 

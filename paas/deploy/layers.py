@@ -71,8 +71,9 @@ def answer(session: Session, app: App, ref: ImageRef, question: Question) -> Ans
     known = known_images(session, app, ref, question.image)
     held = 0 if whole else held_of(question.layers, known)
     missing = needed(question.layers, held)
-    kept = Uploads(session.settings, app.id).sizes(missing)
-    return Answer(any(item.id == question.image for item in known), held, whole, kept)
+    uploads = Uploads(session.settings, app.id)
+    uploads.forget_others(missing)
+    return Answer(any(item.id == question.image for item in known), held, whole, uploads.sizes(missing))
 
 
 def known_images(session: Session, app: App, ref: ImageRef, wanted: str = "") -> list[Image]:

@@ -39,13 +39,13 @@ class Uploads:
             while chunk := file.read(READ_BYTES):
                 yield chunk
 
-    def begin(self, layers: Collection[str]) -> None:
-        """Make room for these layers and forget all others."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def forget_others(self, layers: Collection[str]) -> None:
+        """Keep of these layers only what is kept: what comes next is an image made of them."""
         names = {self.path(diff_id).name for diff_id in layers}
-        for path in self.folder.iterdir():
-            if path.name not in names:
-                path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            for path in self.folder.iterdir():
+                if path.name not in names:
+                    path.unlink(missing_ok=True)
 
     def forget(self, diff_id: str) -> None:
         self.path(diff_id).unlink(missing_ok=True)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
+import shutil
+import signal
+import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from support.clients import Client
 from support.doors import HOST, Door
 from support.images import STATIC
 from support.private_engine import PrivateEngine, private_engine
@@ -16,7 +23,14 @@ from support.relay import Relay, relay
 from support.repo import Repo
 from support.server import STUB, Paas, Result, run
 
+from paas.errors import NO_SUCH_APP
+from paas.model.layers import CONFIG, END, MAGIC, SEND_ALL, Answer, Question, frame
+from paas.settings import Settings
+
+NUMBERS = itertools.count(1)
 MB = 1024 * 1024
+# The windows and buffers of ssh, sockets and pipes, generously.
+IN_FLIGHT_BYTES = 12 * MB
 # What the issue allows beyond the missing layers.
 SLACK_BYTES = 64 * 1024
 
@@ -52,16 +66,43 @@ class Laptop:
     def to_host(self, *words: str, **more: object) -> Result:
         return self.paas("-H", self.host, *words, **more)  # type: ignore[arg-type]
 
+    def start(self, *words: str) -> Client:
+        return Client([sys.executable, "-P", "-m", "paas.client", "-H", self.host, *words], self.env, self.folder, subprocess.DEVNULL)
+
+    def ssh_program(self, before: str) -> None:
+        """Let ssh be a program that does this first."""
+        self.env["PAAS_SSH"] = f"{self._program('ssh', before)} -F {self.config}"
+
+    def docker_program(self, before: str) -> None:
+        """The same for Docker's client."""
+        self._program("docker", before)
+        self.env["PATH"] = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+
+    def _program(self, name: str, before: str) -> Path:
+        path = self.folder / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        real = shutil.which(name)
+        lines = [f"#!{sys.executable} -IS", "import os, subprocess, sys", textwrap.dedent(before).strip()]
+        path.write_text("\n".join([*lines, f"os.execv({real!r}, [{real!r}, *sys.argv[1:]])", ""]))
+        path.chmod(0o755)
+        return path
+
     def through(self, link: Relay) -> None:
         """From now on over this link."""
         self.config.write_text(re.sub(r"Port \d+", f"Port {link.port}", self.config.read_text()))
+
+    @property
+    def root_id(self) -> str:
+        """What the host's names are recognised by when the test is over."""
+        return Settings.from_environment({"PAAS_ROOT": str(self.door.paas.root)}).root_id
 
     @property
     def port(self) -> int:
         return int(re.findall(r"Port (\d+)", self.door.ssh_config.read_text())[0])
 
     def image(self, name: str, *layers: bytes, base: str = STATIC.tag) -> str:
-        """Build one: `base` and a layer for each of these files."""
+        """Build one: `base` and a layer for each of these files. Its whole name."""
+        name = f"paas-test-{self.root_id}/{name}"
         folder = self.folder / "context"
         folder.mkdir(exist_ok=True)
         for number, data in enumerate(layers):
@@ -79,8 +120,8 @@ def user(door: Door, laptop: PrivateEngine, tmp_path: Path) -> Laptop:
 
 
 @pytest.fixture
-def app(paas: Paas, request: pytest.FixtureRequest) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:40].strip("-")
+def app(paas: Paas, door: Door) -> str:
+    name = f"app-{next(NUMBERS)}"
     paas.command("apps:create", name).ok()
     return name
 
@@ -93,16 +134,154 @@ def link(user: Laptop) -> Iterator[Relay]:
 
 
 def test_a_second_deploy_sends_only_the_layer_that_changed(
-    user: Laptop, paas: Paas, app: str, link: Relay
+    user: Laptop, paas: Paas, app: str, link: Relay, laptop: PrivateEngine
 ) -> None:
     base = user.image(f"{app}-base", os.urandom(8 * MB))
     first = user.to_host("git:load-image", app, user.image(f"{app}:1", b"one", base=base))
-    assert "-----> Sending 4 of 4 layers" in first.ok() and "=====> Application deployed:" in first.out
-    assert 8 * MB < link.sent < 8.3 * MB * 1.02 + SLACK_BYTES + 3 * MB
+    assert "-----> Sending 4 of 4 layers\n" in first.ok() and "=====> Application deployed:" in first.out
+    assert link.sent > 8 * MB and paas.http_get(app, "/layer-0").body == "one"
+    sent = link.sent + link.received
+    second = user.image(f"{app}:2", os.urandom(MB), base=base)
+    assert "-----> Sending 1 of 4 layers\n" in user.to_host("git:load-image", app, second).ok()
+    assert MB < link.sent + link.received - sent <= 1.02 * (MB + 2048) + SLACK_BYTES
+    assert laptop.docker("ps", "--all", "--quiet").stdout == ""
+    again = user.to_host("git:load-image", app, second)
+    assert f"-----> The host has {second}\nLoaded image: {second}\n" in again.ok()
+    assert "No changes detected" in again.out
+
+
+def test_a_broken_connection_goes_on_where_it_broke(user: Laptop, paas: Paas, app: str, link: Relay) -> None:
+    image = user.image(f"{app}:1", os.urandom(12 * MB), os.urandom(12 * MB))
+    link.cut_after = 20 * MB
+    done = user.to_host("git:load-image", app, image)
+    assert "The connection broke" in done.err and "have arrived already" in done.ok()
+    # What was on its way when it broke is sent twice.
+    assert link.sent < 24 * MB + IN_FLIGHT_BYTES
+    assert not any((paas.root / "uploads").iterdir())
+
+
+def test_a_send_that_was_given_up_goes_on_with_the_next(user: Laptop, app: str, link: Relay) -> None:
+    image = user.image(f"{app}:1", os.urandom(24 * MB))
+    link.cut_after = 16 * MB
+    process = user.start("git:load-image", app, image)
+    process.says("The connection broke")
+    process.send(signal.SIGINT)
+    assert process.ends() == 130
+    done = user.to_host("git:load-image", app, image)
+    assert re.search(r"of which \d+\.\d MB have arrived already", done.ok())
+    assert link.sent < 24 * MB + IN_FLIGHT_BYTES
+
+
+def test_what_was_pruned_meanwhile_is_sent_after_all(user: Laptop, paas: Paas, app: str) -> None:
+    base = user.image(f"{app}-base", os.urandom(MB))
+    before = user.image(f"{app}:1", b"one", base=base)
+    user.to_host("git:load-image", app, before).ok()
+    image = user.image(f"{app}:2", b"two", base=base)
+    # After the question, before the answer is made use of.
+    commands = [[str(STUB), "apps:destroy", app, "--force"], [str(STUB), "apps:create", app]]
+    user.ssh_program(f"""
+        if "--layers" in sys.argv:
+            for command in {[*commands, [shutil.which("docker"), "image", "rm", before]]}:
+                subprocess.run(command, env={paas.env}, stdout=2, check=True)
+    """)
+    done = user.to_host("git:load-image", app, image)
+    assert "-----> Sending 1 of 4 layers" in done.ok() and f"-----> Sending all of {image}" in done.out
+    assert "The image can't be put together: the host does not have all of the layers" in done.err
+    assert paas.http_get(app, "/layer-0").body == "two"
+
+
+def test_a_host_that_knows_no_layers_gets_all_of_the_image(user: Laptop, paas: Paas, app: str) -> None:
+    user.ssh_program("""
+        if "git:layers" in sys.argv:
+            sys.exit(" !     `git:layers` is not a paas command. See paas help")
+    """)
+    image = user.image(f"{app}:1", b"one")
+    done = user.to_host("git:load-image", app, image)
+    assert f"-----> Sending all of {image}" in done.ok() and paas.http_get(app, "/layer-0").body == "one"
+
+
+def test_an_engine_that_shows_nobody_its_folder_saves_the_image(user: Laptop, paas: Paas, app: str) -> None:
+    base = user.image(f"{app}-base", os.urandom(MB))
+    user.docker_program("""
+        if sys.argv[1] == "container":
+            sys.exit("authorization denied")
+    """)
+    user.to_host("git:load-image", app, user.image(f"{app}:1", b"one", base=base)).ok()
+    done = user.to_host("git:load-image", app, user.image(f"{app}:2", b"two", base=base))
+    assert "-----> Sending 1 of 4 layers" in done.ok() and paas.http_get(app, "/layer-0").body == "two"
+
+
+def test_a_limited_key_learns_nothing_of_other_apps(user: Laptop, paas: Paas, door: Door, app: str) -> None:
+    other = user.image(f"{app}-other", b"a secret")
+    paas.command("apps:create", f"{app}-other").ok()
+    user.to_host("git:load-image", f"{app}-other", other).ok()
+    key = f"limited-{app}"
+    paas.command("ssh-keys:add", "--role", f"deploy:{app}", key, input=door.add_key(key)).ok()
+    user.config.write_text(door.ssh_config.read_text())
+    layers = json.loads(user.engine.docker("image", "inspect", other).stdout)[0]
+    question = Question(layers["Id"], tuple(layers["RootFS"]["Layers"]))
+    host = f"{user.user}@{key}"
+    asked = user.paas("-H", host, "git:layers", app, other, input=question.to_json().encode())
+    assert Answer.parse(asked.ok()) == Answer()
+    assert user.paas("-H", host, "git:layers", f"{app}-other", other, input=b"{}").code == NO_SUCH_APP
+    # Nor by leaving out what the engine has, but not for this app.
+    config_bytes = json.dumps({"os": "linux", "rootfs": {"type": "layers", "diff_ids": question.layers}}).encode()
+    for stream in (frame(CONFIG, config_bytes), frame(b"I", question.image.encode())):
+        words = ["git:load-image", "--stdin", "--layers", app, other]
+        guessed = user.paas("-H", host, *words, input=MAGIC + stream + frame(END))
+        assert guessed.code == SEND_ALL and "The image can't be put together: the host does not have" in guessed.err
+    # An administrator may be told.
+    asked = user.to_host("git:layers", app, other, input=question.to_json().encode())
+    assert Answer.parse(asked.ok()).held == len(question.layers)
+
+
+def test_what_goes_wrong_is_said_in_a_line(user: Laptop, paas: Paas, door: Door, app: str) -> None:
+    image = user.image(f"{app}:1", b"one")
+    missing = user.to_host("git:load-image", f"{app}-none", image)
+    assert missing.code == NO_SUCH_APP and f"App {app}-none does not exist" in missing.err
+    nothing = user.to_host("git:load-image", app, "no-such-image:1")
+    assert nothing.code == 1 and " !     There is no image no-such-image:1 on this machine." in nothing.err
+    engine = user.to_host("git:load-image", app, image, env={"DOCKER_HOST": "unix:///nowhere.sock"})
+    assert engine.code == 1 and engine.err.startswith(" !     Docker on this machine does not give the image: ")
+    nowhere = user.paas("-H", "nowhere.invalid", "apps:list")
+    assert nowhere.code == 255 and "nowhere.invalid" in nowhere.err
+    nobody = user.paas("apps:list")
+    assert nobody.code == 2 and "Which host?" in nobody.err
+    for bad in ("-oProxyCommand=x", "a b", "a@b@c", "host:0", "host:x", ""):
+        refused = user.paas("-H", bad, "apps:list")
+        assert refused.code == 2 and len(refused.err.splitlines()) == 1
+    for words in (("git:load-image",), ("git:load-image", app)):
+        asked = user.to_host(*words)
+        assert asked.code == 1 and len(asked.err.splitlines()) == 1
+    door.add_key(f"stranger-{app}")
+    user.config.write_text(door.ssh_config.read_text())
+    stranger = user.paas("-H", f"{user.user}@stranger-{app}", "git:load-image", app, image)
+    assert stranger.code != 0 and stranger.err
+    program = user.to_host("apps:list", env={"PAAS_SSH": "/nowhere/ssh"})
+    assert program.code == 1 and "The program /nowhere/ssh can't be started" in program.err
+
+
+def test_any_command_goes_there_as_it_is(user: Laptop, paas: Paas, app: str) -> None:
+    user.to_host("config:set", "--no-restart", app, "WORDS=two words; $HOME 'and' \"quotes\"").ok()
+    assert user.to_host("config:get", app, "WORDS").ok() == "two words; $HOME 'and' \"quotes\"\n"
+    assert user.to_host("config:get", app, "NOTHING").code == 1
+    image = user.image(f"{app}:1", b"one")
+    archive = subprocess.run(["docker", "image", "save", image], env=user.env, stdout=subprocess.PIPE, check=True).stdout
+    user.to_host("git:load-image", "--stdin", app, image, input=archive).ok()
     assert paas.http_get(app, "/layer-0").body == "one"
-    sent = link.sent
-    content = os.urandom(MB)
-    second = user.to_host("git:load-image", app, user.image(f"{app}:2", content, base=base))
-    assert "-----> Sending 1 of 4 layers" in second.ok()
-    assert MB < link.sent - sent <= 1.02 * (MB + 2048) + SLACK_BYTES
-    assert user.engine.docker("ps", "--all", "--quiet").stdout == ""
+    port = f"{user.host}:{user.port}"
+    assert app in user.paas("apps:list", env={"PAAS_HOST": port}).ok().split()
+    stub = run([str(STUB), "-H", user.host, "apps:list"], env=user.env | {"PAAS_PYTHON": sys.executable}, cwd=user.folder)
+    assert app in stub.ok().split()
+
+
+def test_the_git_remote_says_which_host_and_app(user: Laptop, paas: Paas, app: str) -> None:
+    repo = Repo(user.folder / "work")
+    repo.git("remote", "add", "origin", "git@elsewhere.invalid:somebody/else.git")
+    repo.git("remote", "add", "paas", f"{user.host}:{app}")
+    user.paas("config:set", "--no-restart", "A=1", cwd=repo.path).ok()
+    assert user.paas("config:get", app, "A", cwd=repo.path).ok() == "1\n"
+    assert app in user.paas("apps:list", cwd=repo.path).ok().split()
+    image = user.image(f"{app}:1", b"one")
+    assert "=====> Application deployed:" in user.paas("git:load-image", image, cwd=repo.path).ok()
+    assert paas.http_get(app, "/layer-0").body == "one"

@@ -36,7 +36,7 @@ APP_COMMANDS: dict[Role, str] = {
     """,
     DEPLOY: """
         apps:lock apps:scale apps:unlock builds:cancel checks:run cron:resume cron:run cron:suspend deploy git:from-archive
-        git:from-image git:initialize git:load-image git:unlock proxy:build-config proxy:clear-config ps:rebuild
+        git:from-image git:initialize git:layers git:load-image git:unlock proxy:build-config proxy:clear-config ps:rebuild
         ps:restart ps:restore ps:retire ps:scale ps:start ps:stop rebuild releases:rollback repo:gc repo:purge-cache
         restart run:retire
     """,
