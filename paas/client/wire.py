@@ -21,7 +21,7 @@ WORTH = 0.9
 WEIGHT = 0.2
 USUAL_PACKING = 50e6  # bytes a second
 # Until the buffers of pipes and sockets are full the link looks faster than it is.
-UNMEASURED_BYTES = 8 * DATA_BYTES
+UNMEASURED_BYTES = 4 * DATA_BYTES
 
 
 class Wire:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from paas.errors import NO_SUCH_APP
 from paas.model.layers import CONFIG, END, MAGIC, SEND_ALL, Answer, Question, frame
 from paas.settings import Settings
 
+PROGRAM = [sys.executable, "-P", "-m", "paas.client"]
 NUMBERS = itertools.count(1)
 MB = 1024 * 1024
 # The windows and buffers of ssh, sockets and pipes, generously.
@@ -60,14 +61,10 @@ class Laptop:
         self.host = f"{self.user}@{HOST}"
 
     def paas(self, *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, input: bytes = b"") -> Result:
-        command = [sys.executable, "-P", "-m", "paas.client", *words]
-        return run(command, env=self.env | (env or {}), cwd=cwd or self.folder, input=input)
+        return run([*PROGRAM, *words], env=self.env | (env or {}), cwd=cwd or self.folder, input=input)
 
     def to_host(self, *words: str, **more: object) -> Result:
         return self.paas("-H", self.host, *words, **more)  # type: ignore[arg-type]
-
-    def start(self, *words: str) -> Client:
-        return Client([sys.executable, "-P", "-m", "paas.client", "-H", self.host, *words], self.env, self.folder, subprocess.DEVNULL)
 
     def ssh_program(self, before: str) -> None:
         """Let ssh be a program that does this first."""
@@ -120,7 +117,13 @@ def user(door: Door, laptop: PrivateEngine, tmp_path: Path) -> Laptop:
 
 
 @pytest.fixture
-def app(paas: Paas, door: Door) -> str:
+def near(host: Door, laptop: PrivateEngine, tmp_path: Path) -> Laptop:
+    """The same through the embedded door, where the way in makes no difference."""
+    return Laptop(host, laptop, tmp_path)
+
+
+@pytest.fixture
+def app(paas: Paas) -> str:
     name = f"app-{next(NUMBERS)}"
     paas.command("apps:create", name).ok()
     return name
@@ -128,6 +131,7 @@ def app(paas: Paas, door: Door) -> str:
 
 @pytest.fixture
 def link(user: Laptop) -> Iterator[Relay]:
+    """Between the user and the host."""
     with relay(user.port) as link:
         user.through(link)
         yield link
@@ -160,10 +164,12 @@ def test_a_broken_connection_goes_on_where_it_broke(user: Laptop, paas: Paas, ap
     assert not any((paas.root / "uploads").iterdir())
 
 
-def test_a_send_that_was_given_up_goes_on_with_the_next(user: Laptop, app: str, link: Relay) -> None:
+def test_a_send_that_was_given_up_goes_on_with_the_next(
+    user: Laptop, app: str, link: Relay, start: Callable[..., Client]
+) -> None:
     image = user.image(f"{app}:1", os.urandom(24 * MB))
     link.cut_after = 16 * MB
-    process = user.start("git:load-image", app, image)
+    process = start([*PROGRAM, "-H", user.host, "git:load-image", app, image], user.env, user.folder)
     process.says("The connection broke")
     process.send(signal.SIGINT)
     assert process.ends() == 130
@@ -172,42 +178,42 @@ def test_a_send_that_was_given_up_goes_on_with_the_next(user: Laptop, app: str, 
     assert link.sent < 24 * MB + IN_FLIGHT_BYTES
 
 
-def test_what_was_pruned_meanwhile_is_sent_after_all(user: Laptop, paas: Paas, app: str) -> None:
-    base = user.image(f"{app}-base", os.urandom(MB))
-    before = user.image(f"{app}:1", b"one", base=base)
-    user.to_host("git:load-image", app, before).ok()
-    image = user.image(f"{app}:2", b"two", base=base)
+def test_what_was_pruned_meanwhile_is_sent_after_all(near: Laptop, paas: Paas, app: str) -> None:
+    base = near.image(f"{app}-base", os.urandom(MB))
+    before = near.image(f"{app}:1", b"one", base=base)
+    near.to_host("git:load-image", app, before).ok()
+    image = near.image(f"{app}:2", b"two", base=base)
     # After the question, before the answer is made use of.
     commands = [[str(STUB), "apps:destroy", app, "--force"], [str(STUB), "apps:create", app]]
-    user.ssh_program(f"""
+    near.ssh_program(f"""
         if "--layers" in sys.argv:
             for command in {[*commands, [shutil.which("docker"), "image", "rm", before]]}:
                 subprocess.run(command, env={paas.env}, stdout=2, check=True)
     """)
-    done = user.to_host("git:load-image", app, image)
+    done = near.to_host("git:load-image", app, image)
     assert "-----> Sending 1 of 4 layers" in done.ok() and f"-----> Sending all of {image}" in done.out
     assert "The image can't be put together: the host does not have all of the layers" in done.err
     assert paas.http_get(app, "/layer-0").body == "two"
 
 
-def test_a_host_that_knows_no_layers_gets_all_of_the_image(user: Laptop, paas: Paas, app: str) -> None:
-    user.ssh_program("""
+def test_a_host_that_knows_no_layers_gets_all_of_the_image(near: Laptop, paas: Paas, app: str) -> None:
+    near.ssh_program("""
         if "git:layers" in sys.argv:
             sys.exit(" !     `git:layers` is not a paas command. See paas help")
     """)
-    image = user.image(f"{app}:1", b"one")
-    done = user.to_host("git:load-image", app, image)
+    image = near.image(f"{app}:1", b"one")
+    done = near.to_host("git:load-image", app, image)
     assert f"-----> Sending all of {image}" in done.ok() and paas.http_get(app, "/layer-0").body == "one"
 
 
-def test_an_engine_that_shows_nobody_its_folder_saves_the_image(user: Laptop, paas: Paas, app: str) -> None:
-    base = user.image(f"{app}-base", os.urandom(MB))
-    user.docker_program("""
+def test_an_engine_that_shows_nobody_its_folder_saves_the_image(near: Laptop, paas: Paas, app: str) -> None:
+    base = near.image(f"{app}-base", os.urandom(MB))
+    near.docker_program("""
         if sys.argv[1] == "container":
             sys.exit("authorization denied")
     """)
-    user.to_host("git:load-image", app, user.image(f"{app}:1", b"one", base=base)).ok()
-    done = user.to_host("git:load-image", app, user.image(f"{app}:2", b"two", base=base))
+    near.to_host("git:load-image", app, near.image(f"{app}:1", b"one", base=base)).ok()
+    done = near.to_host("git:load-image", app, near.image(f"{app}:2", b"two", base=base))
     assert "-----> Sending 1 of 4 layers" in done.ok() and paas.http_get(app, "/layer-0").body == "two"
 
 
@@ -261,27 +267,27 @@ def test_what_goes_wrong_is_said_in_a_line(user: Laptop, paas: Paas, door: Door,
     assert program.code == 1 and "The program /nowhere/ssh can't be started" in program.err
 
 
-def test_any_command_goes_there_as_it_is(user: Laptop, paas: Paas, app: str) -> None:
-    user.to_host("config:set", "--no-restart", app, "WORDS=two words; $HOME 'and' \"quotes\"").ok()
-    assert user.to_host("config:get", app, "WORDS").ok() == "two words; $HOME 'and' \"quotes\"\n"
-    assert user.to_host("config:get", app, "NOTHING").code == 1
-    image = user.image(f"{app}:1", b"one")
-    archive = subprocess.run(["docker", "image", "save", image], env=user.env, stdout=subprocess.PIPE, check=True).stdout
-    user.to_host("git:load-image", "--stdin", app, image, input=archive).ok()
+def test_any_command_goes_there_as_it_is(near: Laptop, paas: Paas, app: str) -> None:
+    near.to_host("config:set", "--no-restart", app, "WORDS=two words; $HOME 'and' \"quotes\"").ok()
+    assert near.to_host("config:get", app, "WORDS").ok() == "two words; $HOME 'and' \"quotes\"\n"
+    assert near.to_host("config:get", app, "NOTHING").code == 1
+    image = near.image(f"{app}:1", b"one")
+    archive = subprocess.run(["docker", "image", "save", image], env=near.env, stdout=subprocess.PIPE, check=True).stdout
+    near.to_host("git:load-image", "--stdin", app, image, input=archive).ok()
     assert paas.http_get(app, "/layer-0").body == "one"
-    port = f"{user.host}:{user.port}"
-    assert app in user.paas("apps:list", env={"PAAS_HOST": port}).ok().split()
-    stub = run([str(STUB), "-H", user.host, "apps:list"], env=user.env | {"PAAS_PYTHON": sys.executable}, cwd=user.folder)
+    port = f"{near.host}:{near.port}"
+    assert app in near.paas("apps:list", env={"PAAS_HOST": port}).ok().split()
+    stub = run([str(STUB), "-H", near.host, "apps:list"], env=near.env | {"PAAS_PYTHON": sys.executable}, cwd=near.folder)
     assert app in stub.ok().split()
 
 
-def test_the_git_remote_says_which_host_and_app(user: Laptop, paas: Paas, app: str) -> None:
-    repo = Repo(user.folder / "work")
+def test_the_git_remote_says_which_host_and_app(near: Laptop, paas: Paas, app: str) -> None:
+    repo = Repo(near.folder / "work")
     repo.git("remote", "add", "origin", "git@elsewhere.invalid:somebody/else.git")
-    repo.git("remote", "add", "paas", f"{user.host}:{app}")
-    user.paas("config:set", "--no-restart", "A=1", cwd=repo.path).ok()
-    assert user.paas("config:get", app, "A", cwd=repo.path).ok() == "1\n"
-    assert app in user.paas("apps:list", cwd=repo.path).ok().split()
-    image = user.image(f"{app}:1", b"one")
-    assert "=====> Application deployed:" in user.paas("git:load-image", image, cwd=repo.path).ok()
+    repo.git("remote", "add", "paas", f"{near.host}:{app}")
+    near.paas("config:set", "--no-restart", "A=1", cwd=repo.path).ok()
+    assert near.paas("config:get", app, "A", cwd=repo.path).ok() == "1\n"
+    assert app in near.paas("apps:list", cwd=repo.path).ok().split()
+    image = near.image(f"{app}:1", b"one")
+    assert "=====> Application deployed:" in near.paas("git:load-image", image, cwd=repo.path).ok()
     assert paas.http_get(app, "/layer-0").body == "one"
