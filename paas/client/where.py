@@ -23,7 +23,7 @@ _WITHOUT_APP = """
     disk:report doctor domains:add-global domains:clear-global domains:remove-global domains:set-global events events:list
     events:off events:on git-lfs-authenticate git-lfs-transfer git-receive-pack git-upload-pack git:allow-host git:auth
     git:auth-status git:generate-deploy-key git:public-key help network:create network:destroy network:exists network:info
-    network:list network:rebuildall operation:cancel operation:follow operation:logs plugin:disable plugin:enable
+    network:list network:rebuildall operation:cancel operation:follow operation:logs operation:steps plugin:disable plugin:enable
     plugin:install plugin:installed plugin:list plugin:uninstall plugin:update ssh-keys:add ssh-keys:list ssh-keys:remove
     ssh-keys:sync storage:create storage:destroy storage:ensure-directory storage:exec storage:info storage:list-entries
     storage:set trace:off trace:on version -v
