@@ -19,11 +19,13 @@ TOLD = (
     "PAAS_HTTPS_LISTEN",
     "PAAS_DOMAIN",
     "PAAS_ROUTER",
+    "PAAS_MAX_BUILDS",
     "DOCKER_HOST",
 )
 # How much at once, by the variable that changes it: the usual number, the least and the most.
 COMMANDS = ("PAAS_MAX_COMMANDS", 512, 1, 100_000)
 CONNECTIONS = ("PAAS_SSH_MAX_CONNECTIONS", 256, 1, 100_000)
+BUILDS = ("PAAS_MAX_BUILDS", max(4, 2 * (os.cpu_count() or 1)), 1, 1000)
 LOGIN_SECONDS = ("PAAS_SSH_LOGIN_SECONDS", 60, 1, 3600)
 
 
@@ -48,8 +50,8 @@ class Listen:
 
 @dataclass(frozen=True)
 class Settings:
-    """One installation: its root directory, its listeners (`ssh_listen` None means off), and how many commands and SSH
-    connections there may be at once."""
+    """One installation: its root directory, its listeners (`ssh_listen` None means off), and how many commands,
+    builds and SSH connections there may be at once."""
 
     root: Path
     ssh_listen: Listen | None
@@ -60,6 +62,7 @@ class Settings:
     router_external: bool = False
     max_commands: int = COMMANDS[1]
     max_connections: int = CONNECTIONS[1]
+    max_builds: int = BUILDS[1]
     login_seconds: int = LOGIN_SECONDS[1]
 
     @classmethod
@@ -85,6 +88,7 @@ class Settings:
             docker_host=env.get("DOCKER_HOST") or None,
             max_commands=_number(env, *COMMANDS),
             max_connections=_number(env, *CONNECTIONS),
+            max_builds=_number(env, *BUILDS),
             login_seconds=_number(env, *LOGIN_SECONDS),
         )
 

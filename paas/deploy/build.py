@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from paas.deploy.build_cache import cache_is_purged, cache_name
@@ -23,6 +25,9 @@ from paas.model.image import ImageRef
 from paas.steps import step
 from paas.store.apps import App
 from paas.store.repositories import Repository
+from paas.store.turns import turn
+
+TURNS = "builds"
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,14 @@ def build_source(
             return Built(found, tag, base.text)
     image = _build(session, app, repository, commit, layout, dockerfile, config, tag, fresh)
     return Built(image, tag, base.text if base else None)
+
+
+@contextlib.contextmanager
+def _waiting(session: Session) -> Iterator[None]:
+    session.console.step(f"Waiting for one of the {session.settings.max_builds} builds that run (PAAS_MAX_BUILDS)")
+    progress = session.console.progress("Waiting")
+    with progress.ticking(lambda: f"{progress.seconds():.0f} s"), step("turn"):
+        yield
 
 
 def bare_from(dockerfile: bytes) -> ImageRef | None:
@@ -120,7 +133,8 @@ def _build(
             options=options,
             cache=cache_name(session, app),
         )
-        with step("builder"):
+        turns = session.settings.locks_dir / TURNS
+        with turn(turns, session.settings.max_builds, lambda: _waiting(session)), step("builder"):
             build_image(session.settings, session.api, request, session.console)
     image = session.images.find(tag)
     if image is None:
