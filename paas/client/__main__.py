@@ -42,7 +42,7 @@ def run(found: Place, words: list[str]) -> int:
             signal.signal(signal.SIGTERM, _end)
             signal.signal(signal.SIGHUP, _end)
             return load.Load(ssh, image).run()
-    name = next((word for word in words if not word.startswith("--") and word != found.app), "")
+    name = where.command_name(words)
     words = [word for word in words if not (word == load.STDIN and name == load.COMMAND)]
     tty = name in AT_A_TERMINAL and os.isatty(0) and os.isatty(1)
     ssh.become(words, tty)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from paas.client import docker, ssh
+from paas.client import docker, ssh, where
 from paas.client.docker import LocalImage
 from paas.client.failure import ConnectionLost, NoLayers
 from paas.client.layered import Layered
@@ -35,7 +35,7 @@ COMMAND = "git:load-image"
 QUESTION = "git:layers"
 STDIN = "--stdin"
 IN_LAYERS = "--layers"
-WITH_VALUE = ("--build-dir", "--app", "--environment", "--env")
+WITH_VALUE = ("--build-dir", *where.VALUES)
 # How often a broken connection is made again, and how long before the first time; twice as long each time.
 ATTEMPTS = 6
 WAIT_SECONDS = 1.0
@@ -53,7 +53,7 @@ class LoadWords:
     @classmethod
     def parse(cls, words: Sequence[str]) -> LoadWords | None:
         """None where it is another command, or one that says too little."""
-        if COMMAND not in words:
+        if where.command_name(words) != COMMAND:
             return None
         place = list(words).index(COMMAND)
         before, after = list(words[:place]), list(words[place + 1 :])
@@ -66,8 +66,6 @@ class LoadWords:
                 app = word.partition("=")[2]
             elif not word.startswith("--"):
                 plain.append(word)
-        if len([word for word in before if not word.startswith("--")]) > (app in before):
-            return None
         names = [app, *plain] if app else plain
         return cls(before, after, names[0], names[1]) if len(names) > 1 else None
 

@@ -29,6 +29,7 @@ _WITHOUT_APP = """
     storage:set trace:off trace:on version -v
     """
 WITHOUT_APP = frozenset(_WITHOUT_APP.split())
+VALUES = ("--app", "--environment", "--env")
 SCOPES = ("--app", "--all", "--all-apps", "--global")
 
 
@@ -103,10 +104,21 @@ def of_url(url: str) -> Place | None:
     return Place(host, match["path"].strip("/").rpartition("/")[2].removesuffix(".git"))
 
 
+def command_name(words: Sequence[str]) -> str:
+    """The command among the global flags before it; empty where there is none."""
+    rest = iter(words)
+    for word in rest:
+        if word in VALUES:
+            next(rest, "")
+        elif not word.startswith("--"):
+            return word
+    return ""
+
+
 def with_app(words: Sequence[str], app: str) -> list[str]:
     """The words with the app of the git remote, where they take one and name none."""
     rest = list(words)
-    name = next((word for word in rest if not word.startswith("--")), "")
+    name = command_name(rest)
     if not app or not name or name in WITHOUT_APP or name.endswith(":help"):
         return rest
     after = rest[rest.index(name) + 1 :]

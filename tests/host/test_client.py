@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import itertools
 import json
 import os
@@ -10,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,12 +21,15 @@ from pathlib import Path
 import pytest
 from support.clients import Client
 from support.doors import HOST, Door
-from support.images import STATIC
+from support.images import SHELL, STATIC
 from support.private_engine import PrivateEngine, private_engine
 from support.relay import Relay, relay
 from support.repo import Repo
 from support.server import STUB, Paas, Result, run
 
+from paas.client import docker
+from paas.client.layered import Layered
+from paas.client.saved import Saved
 from paas.errors import NO_SUCH_APP
 from paas.model.layers import CONFIG, END, MAGIC, SEND_ALL, Answer, Question, frame
 from paas.settings import Settings
@@ -39,7 +46,7 @@ SLACK_BYTES = 64 * 1024
 @pytest.fixture(scope="module")
 def laptop(image_names: dict[str, str]) -> Iterator[PrivateEngine]:
     """The engine of somebody's laptop."""
-    with private_engine([STATIC.tag]) as engine:
+    with private_engine([STATIC.tag, SHELL.tag]) as engine:
         yield engine
 
 
@@ -215,6 +222,40 @@ def test_an_engine_that_shows_nobody_its_folder_saves_the_image(near: Laptop, pa
     near.to_host("git:load-image", app, near.image(f"{app}:1", b"one", base=base)).ok()
     done = near.to_host("git:load-image", app, near.image(f"{app}:2", b"two", base=base))
     assert "-----> Sending 1 of 4 layers" in done.ok() and paas.http_get(app, "/layer-0").body == "two"
+
+
+def test_layers_come_out_of_the_engine_byte_by_byte(
+    laptop: PrivateEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is in them: their digest is their name."""
+    with tarfile.open(tmp_path / "files.tar", "w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as archive:
+        for name, size in (("z/last", 5), ("a/first", 70_000), ("empty", 0), ("long/" + "n" * 220, 9), ("grüße/\udcff", 3)):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime, entry.uid = size, 0o4751, 1_600_000_000, 1234
+            archive.addfile(entry, io.BytesIO(os.urandom(size)))
+        for name, kind, target in (("b/hard", tarfile.LNKTYPE, "a/first"), ("soft", tarfile.SYMTYPE, "a/../z"), ("fifo", tarfile.FIFOTYPE, "")):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, target
+            archive.addfile(entry)
+    run_line = "RUN rm /z/last && rm -r /a && mkdir /a && echo new >/a/new && ln /a/new /a/0 && chmod 700 /long\n"
+    (tmp_path / "Dockerfile").write_text(f"FROM {SHELL.tag}\nADD files.tar /\n{run_line}RUN true\n")
+    built = laptop.docker("build", "--quiet", "--tag", "tricky", str(tmp_path))
+    assert built.returncode == 0, built.stderr
+    # Of an import the engine keeps the order, in which docker cp does not give it.
+    imported = laptop.docker("import", str(tmp_path / "files.tar"), "ordered")
+    assert imported.returncode == 0, imported.stderr
+    monkeypatch.setenv("DOCKER_HOST", laptop.host)
+    for image in map(docker.find, ("tricky", "ordered")):
+        with contextlib.closing(Layered(image)) as layered:
+            layered.open()
+            for diff_id in image.layers:
+                layer = layered.layer(diff_id)
+                data = b"".join(layer.chunks())
+                assert (len(data), f"sha256:{hashlib.sha256(data).hexdigest()}") == (layer.size, diff_id)
+            assert f"sha256:{hashlib.sha256(layered.config()).hexdigest()}" == image.id
+        saved = {diff_id: b"".join(layer.chunks()) for diff_id, layer in Saved(image).layers(image.layers)}
+        assert saved.keys() == set(image.layers)
+        assert all(f"sha256:{hashlib.sha256(data).hexdigest()}" == diff_id for diff_id, data in saved.items())
 
 
 def test_a_limited_key_learns_nothing_of_other_apps(user: Laptop, paas: Paas, door: Door, app: str) -> None:

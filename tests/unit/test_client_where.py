@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from paas import cli
 from paas.client.failure import BadHost
 from paas.client.load import LoadWords, blocks
-from paas.client.where import SCOPES, WITHOUT_APP, Host, Place, of_url, said, with_app
+from paas.client.where import SCOPES, WITHOUT_APP, Host, Place, command_name, of_url, said, with_app
 from paas.program import is_elsewhere
 
+ROOT = Path(__file__).parent.parent.parent
 # With the plugins that came with paas.
 cli.refresh(None)
 
@@ -86,6 +92,19 @@ def test_a_host_is_said_before_the_command_or_in_the_environment() -> None:
 )
 def test_the_app_of_the_remote_is_added_where_it_is_missing(words: str, sent: str) -> None:
     assert with_app(words.split(), "web") == sent.split()
+
+
+@pytest.mark.parametrize("words", ["run web ls", "--app web run ls", "--quiet --env prod run ls", "--app=web run"])
+def test_the_command_is_found_among_the_flags(words: str) -> None:
+    assert command_name(words.split()) == "run"
+
+
+def test_the_client_needs_nothing_that_is_installed() -> None:
+    """Neither the server's packages nor any others: -S leaves site-packages out."""
+    words = [sys.executable, "-S", "-P", "-m", "paas.client"]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "GIT_DIR": "/nowhere"}
+    done = subprocess.run(words, env=env, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(" !     Which host? ")
 
 
 def test_which_commands_take_an_app_is_as_the_program_says() -> None:
