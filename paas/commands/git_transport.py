@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import Annotated
@@ -18,11 +19,13 @@ from paas.gateway.git_transport import Service, run_git_service
 from paas.model.access import ANYONE, Finds, Need, Role
 from paas.model.names import AppName, BranchName, printable
 from paas.store.apps import App
+from paas.store.incoming import check_incoming
 from paas.store.properties import GLOBAL
 
 group = Group("git-transport", "What git asks for")
 
 ZERO = "0" * 40
+_CHANGE = re.compile(r"[0-9a-f]{40} ([0-9a-f]{40}) (refs/(?:heads|tags)/(.*))", re.DOTALL)
 PathArgument = Annotated[str, typer.Argument(metavar="PATH")]
 # Either is what people call their main branch; the first one that is pushed stays the deploy branch.
 USUAL_BRANCHES = ("master", "main")
@@ -30,6 +33,10 @@ USUAL_BRANCHES = ("master", "main")
 
 class DeletionRefused(PaasError):
     """{branch} is the deploy branch of {app} and can't be deleted. Nothing was changed. Choose another one first: git:set {app} deploy-branch NAME"""
+
+
+class InvalidRef(PaasError):
+    """{ref} is no branch (refs/heads/...) and no tag (refs/tags/...). Nothing was changed. Push only those"""
 
 
 class AutoCreationDisabled(PaasError):
@@ -62,7 +69,7 @@ def receive_pack(path: PathArgument) -> int:
             app = plugged.create_app(session(), name)
         except NameTaken:  # by another push at the same moment
             app = session().apps.get(name)
-    return _serve("git-receive-pack", app)
+    return _serve("git-receive-pack", app, int(session().properties.computed(app.id, "git", "push-max-size")))
 
 
 @group.command(":git-upload-pack", hidden=True, needs=Need(Role.VIEW, Finds.REPOSITORY))
@@ -75,11 +82,11 @@ def upload_pack(path: PathArgument) -> int:
     return _serve("git-upload-pack", app)
 
 
-def _serve(service: Service, app: App) -> int:
+def _serve(service: Service, app: App, max_bytes: int = 0) -> int:
     repository = session().repository(app)
     repository.create(deploy_branch(session(), app))
     began = time.monotonic()
-    code, told = run_git_service(session().settings, service, repository.path, session().caller)
+    code, told = run_git_service(session().settings, service, repository.path, session().caller, max_bytes)
     for item in told:
         record_push(session(), began, item)
     return code
@@ -89,12 +96,30 @@ def _serve(service: Service, app: App) -> int:
 def hook(name: PathArgument) -> None:
     """Deploy what a push brings; called by hooks/pre-receive with the refs on standard input."""
     app = session().apps.get(AppName.parse(name))
-    for line in sys.stdin.read().splitlines():
-        old, new, ref = line.split(" ", 2)
-        _receive(app, old, new, ref)
+    changes = [_change(line) for line in sys.stdin.read().removesuffix("\n").split("\n")]
+    if "PAAS_OPERATION" not in session().caller.environment:
+        limit = int(session().properties.computed(app.id, "git", "push-max-objects"))
+        check_incoming(session().repository(app), app.name, limit)
+    for new, ref in changes:
+        _receive(app, new, ref)
 
 
-def _receive(app: App, old: str, new: str, ref: str) -> None:
+def _change(line: str) -> tuple[str, str]:
+    """The new commit and the ref of a line. git checks names only after this hook.
+
+    Raises InvalidRef and InvalidBranch.
+    """
+    match = _CHANGE.fullmatch(line)
+    if match is None:
+        raise InvalidRef(ref=printable(line.rpartition(" ")[2]))
+    new, ref, name = match.groups()
+    # What came in before these rules may still be deleted.
+    if new != ZERO:
+        BranchName.parse(name)
+    return new, ref
+
+
+def _receive(app: App, new: str, ref: str) -> None:
     console = session().console
     branch = _deploy_branch(app, ref)
     if ref not in (f"refs/heads/{branch}", f"refs/tags/{branch}"):

@@ -24,6 +24,7 @@ class Checkout:
     """One app's folder. Its lock is the app's."""
 
     def __init__(self, session: Session, app: App) -> None:
+        self.app = app
         self.folder = session.settings.root / "checkouts" / str(app.id)
         self.tree = self.folder / "tree"
 

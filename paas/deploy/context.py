@@ -13,6 +13,7 @@ from paas.deploy.submodules import Submodules
 from paas.model.git_url import RemoteUrl
 from paas.model.names import BranchName
 from paas.store.apps import App
+from paas.store.git_program import ENVIRONMENT, git_words
 from paas.store.repositories import GitFailed, Repository
 
 
@@ -30,16 +31,13 @@ def complete(session: Session, app: App, repository: Repository, commit: str, ch
 
 def _keep_git_dir(repository: Repository, commit: str, branch: BranchName, checkout: Checkout) -> None:
     """A .git with the history of this one commit, and nothing else of the app's repository."""
-    target = checkout.place(".git")
-    own = {
-        name: value
-        for name, value in repository.environment().items()
-        if name in ("PATH", "HOME", "LANG") or name.startswith("GIT_CONFIG")
-    }
+    target, here = checkout.place(".git"), "--git-dir=.git"
+    # Of the tree around it nothing is read, were it a repository itself.
+    own = {name: repository.environment()[name] for name in ("PATH", "HOME")} | ENVIRONMENT
 
     def git(*words: str, stdin: int = subprocess.DEVNULL) -> None:
         done = subprocess.run(
-            ["git", *words],
+            [*git_words(), *words],
             cwd=checkout.tree,
             env=own,
             stdin=stdin,
@@ -50,7 +48,7 @@ def _keep_git_dir(repository: Repository, commit: str, branch: BranchName, check
         )
         if done.returncode:
             reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise GitFailed(verb=words[0], reason=reason[-1] if reason else f"exit {done.returncode}")
+            raise GitFailed(verb=next(word for word in words if word != here), reason=reason[-1] if reason else f"exit {done.returncode}")
 
     git("init", "--quiet", "--template=", f"--initial-branch={branch}", ".")
     with subprocess.Popen(
@@ -64,7 +62,7 @@ def _keep_git_dir(repository: Repository, commit: str, branch: BranchName, check
         if packer.stdin and packer.stdout:
             packer.stdin.write(f"{commit}\n".encode())
             packer.stdin.close()
-            git("index-pack", "--stdin", stdin=packer.stdout.fileno())
+            git(here, "index-pack", "--stdin", stdin=packer.stdout.fileno())
     (target / "refs/heads" / branch).parent.mkdir(parents=True, exist_ok=True)
-    git("update-ref", branch.ref, commit)
-    git("read-tree", commit)
+    git(here, "update-ref", branch.ref, commit)
+    git(here, "read-tree", commit)

@@ -18,6 +18,7 @@ from paas.errors import Cancelled, PaasError
 from paas.model.git_url import RemoteUrl, is_loopback, parse_host
 from paas.model.names import printable
 from paas.store.git_auth import GitAuth
+from paas.store.git_program import ENVIRONMENT, HARMLESS, bounded, git_words
 from paas.store.repositories import HOOKS_DIR
 
 ALLOWED_PROTOCOLS = "https:http:ssh:git"
@@ -29,22 +30,14 @@ READ_BYTES = 65536
 OURS = "refs/paas-sync"
 KEPT_LINES = 20
 
-OPTIONS = {
-    "core.hooksPath": os.devnull,
-    "core.fsmonitor": "",
-    "credential.helper": "",
-    "fetch.fsckObjects": "true",
-    "fetch.fsck.badTimezone": "ignore",
-    "fetch.fsck.missingSpaceBeforeDate": "ignore",
-    "fetch.fsck.zeroPaddedFilemode": "ignore",
-    "fetch.writeCommitGraph": "false",
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-    "http.lowSpeedLimit": str(SLOW_BYTES),
-    "http.lowSpeedTime": str(SLOW_SECONDS),
-    "safe.directory": "*",
-    "submodule.recurse": "false",
-}
+OPTIONS = (
+    ("fetch.fsckObjects", "true"),
+    *((f"fetch.fsck.{fault}", "ignore") for fault in HARMLESS),
+    ("fetch.writeCommitGraph", "false"),
+    ("http.lowSpeedLimit", str(SLOW_BYTES)),
+    ("http.lowSpeedTime", str(SLOW_SECONDS)),
+    ("safe.directory", "*"),
+)
 PASSED_ON = ("PATH", "http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -78,9 +71,8 @@ def remote_git(
 
     `show` prints what git says meanwhile. Raises RemoteFailed.
     """
-    options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
     # With this process gone (kill -9) nobody wants the answer any more: the kernel ends git.
-    command = ["setpriv", "--pdeathsig", "KILL", "git", *options, "--git-dir=.", *words]
+    command = ["setpriv", "--pdeathsig", "KILL", *bounded([*git_words(OPTIONS), "--git-dir=.", *words])]
     with credentials(session, remote) as (environment, descriptor), tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command,
@@ -117,17 +109,13 @@ def credentials(session: Session, remote: RemoteUrl) -> Iterator[tuple[dict[str,
     try:
         os.write(descriptor, _credential_lines(session, remote))
         root = str(session.settings.root)
-        yield {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
+        yield {name: os.environ[name] for name in PASSED_ON if name in os.environ} | ENVIRONMENT | {
             "HOME": root,
-            "LANG": "C.UTF-8",
             "GIT_ALLOW_PROTOCOL": ALLOWED_PROTOCOLS,
             "GIT_ASKPASS": str(HOOKS_DIR / "git-askpass"),
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_PROTOCOL_FROM_USER": "0",
             "GIT_SSH": str(HOOKS_DIR / "git-ssh"),
             "GIT_SSH_VARIANT": "ssh",
-            "GIT_TERMINAL_PROMPT": "0",
             "PAAS_CREDENTIALS": f"/proc/self/fd/{descriptor}",
             "PAAS_ROOT": root,
             **_certificates(),

@@ -68,13 +68,13 @@ def find(repository: Repository, commit: str) -> list[Pointer]:
     if not repository.succeeds(*attributes):
         return []
     said = repository.git("grep", "-z", "--files-with-matches", "--fixed-strings", "-e", _MARK, commit, check=False)
+    marked = {os.fsdecode(name).removeprefix(f"{commit}:") for name in said.split(b"\0") if name}
     found = []
-    for name in said.split(b"\0"):
-        path = os.fsdecode(name).removeprefix(f"{commit}:")
-        data = repository.read(commit, path) if path else None
-        match = _POINTER.fullmatch(data) if data and len(data) <= MAX_POINTER_BYTES else None
-        if match:
-            found.append(Pointer(path, match[1].decode(), int(match[2])))
+    for item in repository.listed(commit):
+        if item.path in marked and item.size <= MAX_POINTER_BYTES:
+            match = _POINTER.fullmatch(repository.read(commit, item.path, item.size) or b"")
+            if match:
+                found.append(Pointer(item.path, match[1].decode(), int(match[2])))
     return found
 
 

@@ -33,8 +33,10 @@ from paas.model.names import BranchName, printable
 from paas.steps import add, heard, step
 from paas.store.apps import App
 from paas.store.drafts import drafted
+from paas.store.git_program import git_words
+from paas.store.incoming import receiving
 from paas.store.locks import FileLock
-from paas.store.repositories import Repository, receiving
+from paas.store.repositories import Repository
 
 DEFAULT_BRANCH = "master"
 DEFAULT_AUTHOR = "Dokku"
@@ -222,10 +224,11 @@ def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, 
             "PAAS_OPERATION": str(operation_id),
             "PAAS_DESCRIPTORS": ",".join(map(str, passed)),
             "PAAS_TRACE": "1" if trace.on() else "",
+            "GIT_ALLOW_PROTOCOL": "file",
         }
         try:
             process = subprocess.Popen(
-                ["git", "push", "--quiet", "--force", str(repository.path), f"{commit}:{branch.ref}"],
+                [*git_words(), "push", "--quiet", "--force", str(repository.path), f"{commit}:{branch.ref}"],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -17,6 +17,7 @@ from paas.deploy import lfs
 from paas.deploy.checkout import UMASK, Checkout
 from paas.deploy.git_client import OURS, RemoteFailed, remote_git
 from paas.deploy.session import Session
+from paas.deploy.weight import check_weight
 from paas.errors import PaasError
 from paas.model.git_url import InvalidRemote, RemoteUrl, shown
 from paas.model.names import printable
@@ -77,6 +78,7 @@ class Submodules:
             self.session.console.detail(f"Submodule {printable(where)}: {wanted[:12]}")
             index = self.checkout.folder / "submodule-index"
             index.unlink(missing_ok=True)
+            check_weight(self.session, self.checkout.app, module, wanted)
             target = self.checkout.place(where)
             module.check_out(wanted, target, index, UMASK)
             lfs.place(self.session, module, wanted, target, remote)

@@ -19,11 +19,11 @@ from paas.gateway import stub
 from paas.model.caller import Caller
 from paas.settings import Settings
 from paas.steps import Told, heard, step
-from paas.store.repositories import receiving
+from paas.store.git_program import ENVIRONMENT, HARMLESS, bounded, git_words
+from paas.store.incoming import receiving
 
 Service = Literal["git-receive-pack", "git-upload-pack"]
 
-MAX_PACK_BYTES = 4 << 30
 HOOK_SECONDS = 30.0  # for a hook whose client has gone, to undo or to finish
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOOKS = Path(paas.__file__).parent.parent / "hooks"
@@ -38,41 +38,34 @@ PASSED_ON = (
     "PAAS_ROUTER",
 )
 
-OPTIONS = {
-    "core.hooksPath": str(HOOKS),
-    "core.fsmonitor": "",
-    "gc.auto": "0",
-    "protocol.ext.allow": "never",
-    "receive.advertisePushOptions": "true",
-    "receive.autogc": "false",
+OPTIONS = (
+    ("core.hooksPath", str(HOOKS)),
+    ("receive.advertisePushOptions", "true"),
+    ("receive.autogc", "false"),
     # The hook decides about deletions; its message says more than git's.
-    "receive.denyDeleteCurrent": "ignore",
-    "receive.fsckObjects": "true",
-    # Harmless faults that old histories carry and their owners can't mend.
-    "receive.fsck.badTimezone": "ignore",
-    "receive.fsck.missingSpaceBeforeDate": "ignore",
-    "receive.fsck.zeroPaddedFilemode": "ignore",
-    "receive.maxInputSize": str(MAX_PACK_BYTES),
-    "safe.directory": "*",
-}
+    ("receive.denyDeleteCurrent", "ignore"),
+    ("receive.fsckObjects", "true"),
+    *((f"receive.fsck.{fault}", "ignore") for fault in HARMLESS),
+    ("safe.directory", "*"),
+    # Branches and tags are all that is seen and pushed; the last one that fits counts.
+    ("transfer.hideRefs", "refs"),
+    ("transfer.hideRefs", "!refs/heads"),
+    ("transfer.hideRefs", "!refs/tags"),
+)
 
 
-def arguments(service: Service) -> list[str]:
-    """The command line; the repository is the directory in which it runs."""
-    options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
-    return ["git", *options, service.removeprefix("git-"), "."]
+def arguments(service: Service, max_bytes: int) -> list[str]:
+    """The command line; the repository is the directory in which it runs. `max_bytes`: how long a push may be."""
+    options = (*OPTIONS, ("receive.maxInputSize", str(max_bytes)))
+    return bounded([*git_words(options), service.removeprefix("git-"), "."])
 
 
 def environment(settings: Settings, caller: Caller) -> dict[str, str]:
     """All that git and its hooks see."""
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    env |= {
+    env |= ENVIRONMENT | {
         "PATH": os.environ.get("PATH", DEFAULT_PATH),
         "HOME": str(settings.root),
-        "LANG": "C.UTF-8",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_TERMINAL_PROMPT": "0",
         "PAAS_ROOT": str(settings.root),
         "PAAS_DOOR": "hook",
         "PAAS_CALLER": caller.name,
@@ -87,16 +80,16 @@ def environment(settings: Settings, caller: Caller) -> dict[str, str]:
 
 
 def run_git_service(
-    settings: Settings, service: Service, repository: Path, caller: Caller
+    settings: Settings, service: Service, repository: Path, caller: Caller, max_bytes: int
 ) -> tuple[int, list[Told]]:
-    """Serve one push or fetch of `repository` on our own standard descriptors; git's exit code, and what its hooks told
-    of their steps.
+    """Serve one push (of `max_bytes` at the most) or fetch of `repository` on our own standard descriptors; git's exit
+    code, and what its hooks told of their steps.
 
     Raises Cancelled when the client goes away, once git and its hooks are done.
     """
     with step("push"), receiving(repository) as lock, lifeline() as (descriptor, line):
         process = subprocess.Popen(
-            arguments(service),
+            arguments(service, max_bytes),
             cwd=repository,
             env=environment(settings, caller) | {"PAAS_DESCRIPTORS": str(descriptor)},
             pass_fds=[descriptor, lock],

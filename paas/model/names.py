@@ -81,6 +81,7 @@ class BranchName(str):
             or name.startswith("-")
             or name.endswith(".")
             or len(name) > 200
+            or not name.isprintable()
             or _BRANCH_FORBIDDEN.search(name)
             or any(not part or part.startswith(".") or part.endswith(".lock") for part in parts)
         )

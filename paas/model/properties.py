@@ -244,6 +244,8 @@ NAMESPACES: dict[str, dict[str, Property]] = {
             number("archive-max-size", "1073741824", 1, 10**15),
             Property("deploy-branch", "master", parse=BranchName.parse),
             yes_or_no("keep-git-dir"),
+            number("push-max-objects", "2000000", 1, 10**9),
+            number("push-max-size", "4294967296", 1, 10**15),
             Property("rev-env-var", "GIT_REV", parse=ConfigKey.parse, keeps_empty=True),
             Property("source-image"),
         ),

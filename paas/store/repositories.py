@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -20,9 +22,11 @@ from dulwich.refs import DiskRefsContainer, Ref, check_ref_format
 
 from paas.errors import PaasError
 from paas.settings import Settings
+from paas.store.git_program import ENVIRONMENT, git_words
 
 HOOKS_DIR = Path(__file__).parent.parent.parent / "hooks"
 MAX_FILE_BYTES = 1024 * 1024
+READ_BYTES = 1 << 16
 _SHORT_ID = re.compile(r"[0-9a-f]{7,40}")
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 
@@ -49,31 +53,12 @@ class UnreadableFile(PaasError):
     """{path} in the commit is {what}. Nothing was deployed. Commit it as an ordinary file of at most 1 MB"""
 
 
-@contextlib.contextmanager
-def receiving(repository: Path) -> Iterator[int]:
-    """For the time of a push: a descriptor that git has to inherit.
+@dataclass(frozen=True)
+class Entry:
+    """Something in a commit: its path, and its bytes if it is a file."""
 
-    A git that a signal ends leaves its quarantine behind; it goes as soon as nobody pushes.
-    """
-    objects = repository / "objects"
-    descriptor = os.open(objects, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _sweep(objects, descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        try:
-            yield descriptor
-        finally:
-            _sweep(objects, descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(objects: Path, descriptor: int) -> None:
-    """Remove quarantines, unless a push holds the lock."""
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for left in objects.glob("tmp_objdir-incoming-*"):
-            shutil.rmtree(left, ignore_errors=True)
+    path: str
+    size: int
 
 
 class Repository:
@@ -185,8 +170,9 @@ class Repository:
         words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}")
         return self.git(*words, check=False).decode().strip() or None
 
-    def read(self, commit: str, path: str) -> bytes | None:
-        """A file's bytes, None where there is none. Raises UnreadableFile for links, folders and giants."""
+    def read(self, commit: str, path: str, size: int | None = None) -> bytes | None:
+        """A file's bytes, None where there is none; `size` where it is known. Raises UnreadableFile for links, folders
+        and giants."""
         try:
             mode, blob_id = tree_lookup_path(self.objects.__getitem__, self._tree(commit), os.fsencode(path))
         except (KeyError, NotTreeError):
@@ -194,10 +180,47 @@ class Repository:
         if not stat.S_ISREG(mode):
             what = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a folder"}
             raise UnreadableFile(path=path, what=what.get(stat.S_IFMT(mode), "a submodule"))
+        # Asked for before it is unpacked: a few bytes may stand for any number.
+        length = self._size(blob_id) if size is None else size
+        if length > MAX_FILE_BYTES:
+            raise UnreadableFile(path=path, what=f"{length} bytes long")
         blob = self.objects[blob_id]
-        if not isinstance(blob, Blob) or blob.raw_length() > MAX_FILE_BYTES:
-            raise UnreadableFile(path=path, what=f"{blob.raw_length()} bytes long")
-        return blob.data
+        return blob.data if isinstance(blob, Blob) else None
+
+    def _size(self, name: ObjectID) -> int:
+        """The bytes of an object that is there."""
+        for store in self._stores:
+            path = Path(os.fspath(store.path)) / name[:2].decode() / name[2:].decode()
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                head = zlib.decompressobj().decompress(file.read(256), 64)
+                return int(head.partition(b"\0")[0].split()[1])
+        return int(self.git("cat-file", "-s", name.decode()))
+
+    def listed(self, commit: str) -> Iterator[Entry]:
+        """Everything that a commit has, folders too, as git finds it: one entry after the other, so that whoever has
+        seen enough can stop."""
+        words = self.command("ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit)
+        process = subprocess.Popen(
+            words,
+            cwd=self.path,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        with process:
+            try:
+                rest = b""
+                while process.stdout and (data := process.stdout.read1(READ_BYTES)):  # type: ignore[attr-defined]
+                    *lines, rest = (rest + data).split(b"\0")
+                    for line in lines:
+                        about, _, path = line.partition(b"\t")
+                        size = about.split()[3]
+                        yield Entry(os.fsdecode(path), 0 if size == b"-" else int(size))
+            finally:
+                process.kill()
+        if process.returncode and process.returncode != -signal.SIGKILL:
+            raise GitFailed(verb="ls-tree", reason=f"exit {process.returncode}")
 
     def blob(self, object_id: str) -> bytes:
         """The bytes of a file by its id, nothing of a giant."""
@@ -275,7 +298,7 @@ class Repository:
 
     def command(self, *words: str) -> list[str]:
         """The argument list of a git command on this repository, which is also its working directory."""
-        return ["git", "-c", "core.fsmonitor=", "-c", "core.pager=cat", "--git-dir=.", *words]
+        return [*git_words(), "--git-dir=.", *words]
 
     def environment(self) -> dict[str, str]:
         """What git may see of ours, and the quarantine of a push when we run below its hook."""
@@ -291,13 +314,7 @@ class Repository:
                 "GIT_ALTERNATE_OBJECT_DIRECTORIES",
             )
         }
-        return kept | {
-            "HOME": str(self.settings.root),
-            "LANG": "C.UTF-8",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_TERMINAL_PROMPT": "0",
-        }
+        return kept | ENVIRONMENT | {"HOME": str(self.settings.root)}
 
     def git(self, *words: str, check: bool = True, input: bytes = b"") -> bytes:
         """Run git and return what it printed. Raises GitFailed."""

@@ -76,7 +76,7 @@ class Commands:
             until(lambda: resized)
             print(*resized[-1], flush=True)
         elif name in ("git-receive-pack", "git-upload-pack"):
-            return run_git_service(self.settings, name, self.repository, caller)[0]  # type: ignore[arg-type]
+            return run_git_service(self.settings, name, self.repository, caller, 1 << 30)[0]  # type: ignore[arg-type]
         elif name == "git-hook":
             print(rest, caller.name, caller.environment.get("GIT_PUSH_OPTION_0"))
             if caller.environment.get("GIT_PUSH_OPTION_0") == "wait":
