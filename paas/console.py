@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, TextIO
+from typing import AnyStr, BinaryIO, TextIO
 
 from paas.errors import Cancelled
 
@@ -23,6 +24,23 @@ WARNING = " !     "
 
 PLAIN_PROGRESS_SECONDS = 5.0
 LIVE_PROGRESS_SECONDS = 0.1
+
+# Colours; then other control sequences, strings (a window's title, a clipboard, ...) and all other escapes; then single
+# control characters but tab and line feed.
+_SEQUENCES = (
+    r"(\x1b\[[0-9;:]*m)"
+    r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b-\x1f\x7f]"
+)
+_IN_TEXT = re.compile(_SEQUENCES + r"|[\x80-\x9f]")
+_IN_BYTES = re.compile(_SEQUENCES.encode() + rb"|\xc2[\x80-\x9f]")
+
+
+def harmless(text: AnyStr) -> AnyStr:
+    """What comes from others, without what would move the cursor, name the window or type an answer for the reader; colours stay."""
+    if isinstance(text, str):
+        return _IN_TEXT.sub(lambda found: found[1] or "", text)
+    return _IN_BYTES.sub(lambda found: found[1] or b"", text)
 
 
 class Console:
@@ -83,7 +101,7 @@ class Console:
         return Progress(self, what)
 
     def _lines(self, prefix: str, text: str, stream: TextIO | None = None) -> None:
-        self._write(stream or self.out, "".join(f"{prefix}{line}\n" for line in text.split("\n")))
+        self._write(stream or self.out, "".join(f"{prefix}{line}\n" for line in harmless(text).split("\n")))
 
     def _write(self, stream: TextIO, text: str) -> None:
         self.end_live()

@@ -37,14 +37,14 @@ def own_page(session: Session, app: App, config: dict[str, str]) -> str:
     if not config.get(PAGE_KEY):
         return ""
     try:
-        with spooled(session, archive_url(config[PAGE_KEY]), PAGE_BYTES) as file:
+        with spooled(session, archive_url(config[PAGE_KEY]), PAGE_BYTES, public_only=True) as file:
             return file.read().decode()
     except ArchiveTooLarge:
         reason = f"it has more than {PAGE_BYTES} bytes"
     except UnicodeDecodeError:
         reason = "it is no text in UTF-8"
     except PaasError as error:
-        reason = str(error).partition(". Nothing")[0]
+        reason = str(error).replace(". Nothing was read. ", ". ").partition(". Nothing")[0]
     session.console.warn(f"The page of {PAGE_KEY} was not taken ({reason}); the one of before stays")
     return session.properties.get(app.id, "router", PAGE)
 

@@ -16,6 +16,7 @@ from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 from paas.deploy.archive import ArchiveTooLarge
+from paas.deploy.public import public_handlers
 from paas.deploy.session import Session
 from paas.errors import PaasError
 from paas.model.git_url import RemoteUrl, is_loopback, parse_host, shown
@@ -52,9 +53,12 @@ def archive_url(given: str) -> RemoteUrl:
 
 
 @contextlib.contextmanager
-def spooled(session: Session, url: RemoteUrl | None, limit: int) -> Iterator[IO[bytes]]:
+def spooled(
+    session: Session, url: RemoteUrl | None, limit: int, public_only: bool = False
+) -> Iterator[IO[bytes]]:
     """The archive of a URL, or of standard input, in a file at its start. It has no name, so nothing of it is left
-    behind. Raises ArchiveTooLarge as soon as `limit` bytes are passed, DownloadFailed, DiskFull."""
+    behind. `public_only`: not from everywhere that this machine can reach. Raises ArchiveTooLarge as soon as `limit`
+    bytes are passed, DownloadFailed, NotPublic, DiskFull."""
     folder = session.settings.run_dir
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
@@ -62,7 +66,7 @@ def spooled(session: Session, url: RemoteUrl | None, limit: int) -> Iterator[IO[
                 with open(0, "rb", buffering=0, closefd=False) as stdin:
                     _copy(session, stdin, file, limit, None)
             else:
-                _download(session, url, file, limit)
+                _download(session, url, file, limit, public_only)
             file.flush()
         except OSError as error:
             raise DiskFull(folder=folder) from error
@@ -90,12 +94,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _download(session: Session, url: RemoteUrl, file: IO[bytes], limit: int) -> None:
-    opener = urllib.request.build_opener(_Redirects())
+def _download(session: Session, url: RemoteUrl, file: IO[bytes], limit: int, public_only: bool) -> None:
+    opener = urllib.request.build_opener(_Redirects(), *(public_handlers(session) if public_only else ()))
     first = url
     for _ in range(MAX_REDIRECTS + 1):
         request = urllib.request.Request(url.text, headers={"User-Agent": "paas", "Accept-Encoding": "identity"})  # noqa: S310 - archive_url lets http and https through
-        account = _account(session, url)
+        account = _account(session, url, stored=not public_only)
         if account:
             token = base64.b64encode(":".join(account).encode()).decode()
             request.add_unredirected_header("Authorization", f"Basic {token}")
@@ -136,10 +140,13 @@ def _take(session: Session, url: RemoteUrl, answer: Any, file: IO[bytes], limit:
         raise DownloadFailed(url=url.shown, reason=f"it ended after {done} of {total} bytes")
 
 
-def _account(session: Session, url: RemoteUrl) -> tuple[str, str] | None:
-    """The name and password for a server; unencrypted only to this machine, or where the URL itself has them."""
+def _account(session: Session, url: RemoteUrl, stored: bool) -> tuple[str, str] | None:
+    """The name and password for a server: the URL's own or, if they may be used, `stored` ones, unencrypted only to this
+    machine."""
     if url.user:
         return url.user, url.password
+    if not stored:
+        return None
     if url.scheme == "http" and not is_loopback(url.host):
         return None
     for account in GitAuth(session.properties).all():

@@ -172,5 +172,7 @@ def failure(remote: RemoteUrl, said: list[str], code: int) -> RemoteFailed:
     fatal = [line for line in said if line.startswith(("fatal: ", "error: ", "ERROR: "))]
     reason = (fatal[:1] or said or [f"git ended with code {code}"])[-1]
     hint = next((text for pattern, text in HINTS if re.search(pattern, everything)), DEFAULT_HINT)
-    text = printable(re.sub(r"^(fatal|error): ", "", reason), 300).rstrip(".")
+    # git names the URL as it got it, with a query that may hold a token.
+    reason = re.sub(r"(://[^\s'?]*)\?[^\s']*", r"\1?...", re.sub(r"^(fatal|error): ", "", reason))
+    text = printable(reason, 300).rstrip(".")
     return RemoteFailed(remote=remote.shown, reason=text, hint=hint.format(site=remote.site))

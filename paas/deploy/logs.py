@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Iterator
 
+from paas.console import harmless
 from paas.deploy.session import Session
 from paas.engine.client import connect, engine_errors, patience
 from paas.errors import PaasError
@@ -87,9 +88,9 @@ def _lines(session: Session, container: str, lines: int, follow: bool, times: bo
         stream = api.logs(container, stream=True, follow=follow, tail=lines, timestamps=times)
         for chunk in stream:
             *whole, rest = (rest + chunk).split(b"\n")
-            yield from (line.rstrip(b"\r") for line in whole)
+            yield from map(harmless, whole)
     if rest:
-        yield rest
+        yield harmless(rest)
 
 
 def show_failed(session: Session, app: App) -> None:

@@ -16,6 +16,7 @@ from dulwich.config import ConfigFile
 from paas.deploy import lfs
 from paas.deploy.checkout import UMASK, Checkout
 from paas.deploy.git_client import OURS, RemoteFailed, remote_git
+from paas.deploy.public import NotPublic, public_git_words
 from paas.deploy.session import Session
 from paas.deploy.weight import check_weight
 from paas.errors import PaasError
@@ -81,7 +82,8 @@ class Submodules:
             check_weight(self.session, self.checkout.app, module, wanted)
             target = self.checkout.place(where)
             module.check_out(wanted, target, index, UMASK)
-            lfs.place(self.session, module, wanted, target, remote)
+            # Where a server of LFS sends us nobody knows before.
+            lfs.place(self.session, module, wanted, target, remote if self.session.reach.everything else None)
             self._place(module, wanted, f"{where}/", remote, depth - 1)
 
     def _fetched(self, where: str, remote: RemoteUrl, wanted: str) -> Module:
@@ -93,7 +95,7 @@ class Submodules:
         if module.resolve(wanted):
             return module
         self.session.console.detail(f"Fetching submodule {printable(where)} from {remote.shown}")
-        words = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--progress"]
+        words = [*self._bounds(where, remote), "fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--progress"]
         words += ["--no-auto-maintenance", "--end-of-options", remote.text]
         try:
             # Most servers give a single commit; to others only branches and tags can be named.
@@ -105,6 +107,21 @@ class Submodules:
         if module.resolve(wanted) is None:
             raise _refused(where, f"{remote.shown} has no commit {wanted}", "Push it there, or commit another one")
         return module
+
+
+    def _bounds(self, where: str, remote: RemoteUrl) -> list[str]:
+        """Options of git for a limited key's push: public hosts only. Raises SubmoduleRefused."""
+        if self.session.reach.everything:
+            return []
+        if remote.scheme == "git":
+            raise _refused(where, "git:// is for administrators' keys", "Give it an https:// URL")
+        try:
+            return public_git_words(self.session, remote)
+        except NotPublic as error:
+            reason, _, advice = str(error).split(". ", 2)
+            raise _refused(where, reason, advice) from None
+        except OSError:
+            raise _refused(where, f"{remote.site} is not known here") from None
 
 
 def _urls(data: bytes) -> dict[str, str]:

@@ -16,6 +16,7 @@ from paas.errors import PaasError
 from paas.model import network
 from paas.model.image import DEFAULT_REGISTRY, ImageRef, is_repository, is_tag, registry_server
 from paas.model.names import BranchName, ConfigKey, printable, whole_number
+from paas.model.private_hosts import parse_hosts
 
 BOTH: Literal["both"] = "both"
 APP: Literal["app"] = "app"
@@ -244,6 +245,7 @@ NAMESPACES: dict[str, dict[str, Property]] = {
             number("archive-max-size", "1073741824", 1, 10**15),
             Property("deploy-branch", "master", parse=BranchName.parse),
             yes_or_no("keep-git-dir"),
+            Property("private-hosts", scope=GLOBAL_ONLY, parse=parse_hosts),
             number("push-max-objects", "2000000", 1, 10**9),
             number("push-max-size", "4294967296", 1, 10**15),
             Property("rev-env-var", "GIT_REV", parse=ConfigKey.parse, keeps_empty=True),

@@ -314,7 +314,8 @@ class Repository:
                 "GIT_ALTERNATE_OBJECT_DIRECTORIES",
             )
         }
-        return kept | ENVIRONMENT | {"HOME": str(self.settings.root)}
+        # Of other repositories only files of ours are read here, such as a backup's.
+        return kept | ENVIRONMENT | {"HOME": str(self.settings.root), "GIT_ALLOW_PROTOCOL": "file"}
 
     def git(self, *words: str, check: bool = True, input: bytes = b"") -> bytes:
         """Run git and return what it printed. Raises GitFailed."""

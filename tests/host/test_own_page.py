@@ -35,6 +35,7 @@ def page_server(body: bytes) -> Iterator[str]:
 @pytest.fixture
 def app(host: Door, image_names: dict[str, str]) -> Iterator[str]:
     host.ssh("apps:create", "paged").ok()
+    host.ssh("git:set", "--global", "private-hosts", "127.0.0.1").ok()
     host.ssh("git:from-image", "paged", image_names["web"]).ok()
     yield "paged"
     host.ssh("apps:destroy", "--force", "paged").ok()

@@ -20,7 +20,7 @@ from support.images import IMAGES
 from support.repo import Repo
 from support.server import running_paas
 
-PROGRAMS = ("ssh", "git", "docker", "curl", "cat", "head", "printf")
+PROGRAMS = ("ssh", "git", "docker", "curl", "cat", "head", "ln", "printf", "tar")
 STEP_SECONDS = 300
 _FILE = re.compile(r"-- (\S+) --")
 _PROGRESS = re.compile(r"(?:remote: )? {7}[A-Z][^:]*: .*(?: s|B/s)")

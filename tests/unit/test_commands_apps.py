@@ -92,7 +92,7 @@ def test_destroying_without_the_right_answer(web1: Commands, answer: str) -> Non
         (
             ["git:set", "web1", "foo", "bar"],
             "Invalid key specified, valid keys include: archive-max-files, archive-max-size, deploy-branch,"
-            " keep-git-dir, rev-env-var, source-image",
+            " keep-git-dir, private-hosts, push-max-objects, push-max-size, rev-env-var, source-image",
         ),
         (["config:set", "web1"], "At least one env pair must be given"),
         (["config:set", "web1", "x"], "Invalid env pair: x"),
