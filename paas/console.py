@@ -26,11 +26,11 @@ PLAIN_PROGRESS_SECONDS = 5.0
 LIVE_PROGRESS_SECONDS = 0.1
 
 # Colours; then other control sequences, strings (a window's title, a clipboard, ...) and all other escapes; then single
-# control characters but tab and line feed.
+# control characters but tab and the ends of lines.
 _SEQUENCES = (
     r"(\x1b\[[0-9;:]*m)"
     r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?"
-    r"|[\x00-\x08\x0b-\x1f\x7f]"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)"
 )
 _IN_TEXT = re.compile(_SEQUENCES + r"|[\x80-\x9f]")
 _IN_BYTES = re.compile(_SEQUENCES.encode() + rb"|\xc2[\x80-\x9f]")

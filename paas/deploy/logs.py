@@ -88,7 +88,7 @@ def _lines(session: Session, container: str, lines: int, follow: bool, times: bo
         stream = api.logs(container, stream=True, follow=follow, tail=lines, timestamps=times)
         for chunk in stream:
             *whole, rest = (rest + chunk).split(b"\n")
-            yield from map(harmless, whole)
+            yield from (harmless(line.rstrip(b"\r")) for line in whole)
     if rest:
         yield harmless(rest)
 

@@ -38,6 +38,8 @@ class SubmoduleRefused(PaasError):
 class Module(Repository):
     """A bare copy of a submodule's repository, kept with the app's build context."""
 
+    pushed_to = False
+
     def __init__(self, settings: Settings, path: Path) -> None:
         super().__init__(settings, "submodule")
         self.path = path

@@ -53,6 +53,12 @@ class UnreadableFile(PaasError):
     """{path} in the commit is {what}. Nothing was deployed. Commit it as an ordinary file of at most 1 MB"""
 
 
+class _Overlay(OverlayObjectStore):
+    def __contains__(self, name: ObjectID) -> bool:
+        # dulwich's own overlay looks for loose ones only.
+        return any(name in store for store in self.bases)
+
+
 @dataclass(frozen=True)
 class Entry:
     """Something in a commit: its path, and its bytes if it is a file."""
@@ -63,6 +69,8 @@ class Entry:
 
 class Repository:
     """The bare repository of one app. Missing ones read as empty."""
+
+    pushed_to = True
 
     def __init__(self, settings: Settings, app_name: str) -> None:
         self.settings = settings
@@ -133,9 +141,9 @@ class Repository:
     def objects(self) -> BaseObjectStore:
         """The object store, with the quarantine of a push in front when we run below its hook."""
         own = DiskObjectStore(str(self.path / "objects"))
-        quarantine = os.environ.get("GIT_QUARANTINE_PATH")
+        quarantine = os.environ.get("GIT_QUARANTINE_PATH") if self.pushed_to else None
         self._stores = [DiskObjectStore(quarantine), own] if quarantine else [own]
-        return OverlayObjectStore(list(self._stores)) if quarantine else own
+        return _Overlay(list(self._stores)) if quarantine else own
 
     def close(self) -> None:
         """Give back the descriptors of the pack files that were read; what is read next opens them again."""

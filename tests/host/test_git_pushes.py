@@ -89,6 +89,19 @@ def test_several_refs_in_one_push(door: Door, repo: Repo) -> None:
     assert "<h1>Refs" in door.paas.http_get(app).body
 
 
+def test_more_objects_than_git_unpacks(door: Door, repo: Repo) -> None:
+    """git keeps a push of a hundred objects or more as the pack that it is."""
+    app = f"packed-{door.name}"
+    repo.write({f"files/{number}": f"{number}\n" for number in range(150)})
+    page(repo, "Packed")
+    pushed = push(door, repo, app, "main")
+    assert pushed.code == 0, pushed.err
+    assert "<h1>Packed" in door.paas.http_get(app).body
+    page(repo, "Next")
+    push(door, repo, app, "main").ok()
+    assert "<h1>Next" in door.paas.http_get(app).body
+
+
 def test_all_forms_of_the_path_name_the_app(door: Door, repo: Repo) -> None:
     app = f"paths-{door.name}"
     commit = page(repo, "Paths")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from paas.console import PLAIN_PROGRESS_SECONDS, Console, size
+from paas.console import PLAIN_PROGRESS_SECONDS, Console, harmless, size
 from paas.errors import Cancelled
 
 
@@ -167,3 +167,22 @@ def test_raw_bytes_come_after_what_was_printed_and_unchanged() -> None:
 )  # fmt: skip
 def test_sizes_are_as_docker_prints_them(count: float, text: str) -> None:
     assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("plain\tünï", "plain\tünï"),
+        ("\x1b[1;31mred\x1b[0m", "\x1b[1;31mred\x1b[0m"),
+        ("a\x1b]0;title\x07b\x1b]52;c;ZXZpbA==\x1b\\c", "abc"),
+        ("a\x1b[2J\x1b[1;1Hb\x1b[?1049hc", "abc"),
+        ("a\x1bPq#0\x1b\\b\x1b_x\x1b\\c\x1b^y\x1b\\d", "abcd"),
+        ("a\x1bcb\x1b(0c\x1b", "abc"),
+        ("one\r\ntwo\n\r", "one\r\ntwo\n\r"),
+        ("a\rb\x08c\x00d\x7fe\x9bf", "abcdef"),
+    ],
+)
+def test_what_comes_from_others_moves_no_terminal(text: str, left: str) -> None:
+    assert harmless(text) == left
+    assert harmless(text.encode()) == left.encode()
+    assert harmless(b"\xff\x1b[2J\xfe") == b"\xff\xfe"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -129,6 +130,56 @@ def test_a_push_in_progress_is_read_from_its_quarantine(
     assert below_the_hook.read(arriving, "Procfile") == b"new"
     assert below_the_hook.read(known, "Procfile") == b"old"
     assert below_the_hook.resolve(arriving) == arriving
+
+
+def test_what_a_large_push_brings_is_a_pack_in_its_quarantine(
+    repository: Repository, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = write_commit(repository.objects, [("Procfile", FILE, b"known and packed")])
+    repository.git("update-ref", "refs/heads/master", known)
+    repository.git("gc", "--quiet")
+    quarantine = DiskObjectStore.init(str(tmp_path / "quarantine"))
+    arriving = write_commit(quarantine, [("Procfile", FILE, b"arriving and packed"), ("big", FILE, b"x" * (MAX_FILE_BYTES + 1))])
+    quarantine.pack_loose_objects()
+    assert not [path for path in (tmp_path / "quarantine").glob("??/*") if path.is_file()]
+    monkeypatch.setenv("GIT_QUARANTINE_PATH", str(tmp_path / "quarantine"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "quarantine"))
+    monkeypatch.setenv("GIT_ALTERNATE_OBJECT_DIRECTORIES", str(repository.path / "objects"))
+    with contextlib.closing(Repository(settings, "app")) as below_the_hook, contextlib.closing(quarantine):
+        assert below_the_hook.resolve(arriving) == arriving
+        assert below_the_hook.resolve("refs/heads/master") == known
+        assert below_the_hook.read(arriving, "Procfile") == b"arriving and packed"
+        assert below_the_hook.read(known, "Procfile") == b"known and packed"
+        with pytest.raises(UnreadableFile, match=f"{MAX_FILE_BYTES + 1} bytes"):
+            below_the_hook.read(arriving, "big")
+
+
+def test_a_giant_is_not_unpacked_to_be_refused(repository: Repository) -> None:
+    """Attack: some bytes that stand for a gigabyte, in a file that every deploy reads."""
+    commit = write_commit(repository.objects, [("Procfile", FILE, b"x")])
+    path = next(path for path in repository.path.glob("objects/??/*") if zlib.decompress(path.read_bytes()).startswith(b"blob"))
+    path.chmod(0o644)
+    # What says how much it is, and nothing after it.
+    path.write_bytes(zlib.compress(b"blob %d\0" % (5 << 30)))
+    with pytest.raises(UnreadableFile, match=f"{5 << 30} bytes long"):
+        repository.read(commit, "Procfile")
+
+
+def test_everything_of_a_commit_is_listed_and_listing_can_stop(repository: Repository) -> None:
+    files = [("a/b", FILE, b"123"), ("link", LINK, b"a/b"), ("odd\nname\t", FILE, b""), ("sub", SUBMODULE, b"1" * 40)]
+    commit = write_commit(repository.objects, files)
+    found = {item.path: item.size for item in repository.listed(commit)}
+    assert found == {"a": 0, "a/b": 3, "link": 3, "odd\nname\t": 0, "sub": 0}
+    assert next(iter(repository.listed(commit))).path == "a"
+    with pytest.raises(GitFailed, match="ls-tree"):
+        list(repository.listed("0" * 40))
+
+
+def test_git_reads_no_other_protocol(repository: Repository, tmp_path: Path) -> None:
+    for url in (f"ext::touch {tmp_path}/owned", "https://127.0.0.1:1/x", "git://127.0.0.1:1/x", "ssh://127.0.0.1:1/x"):
+        with pytest.raises(GitFailed, match="not allowed"):
+            repository.git("fetch", url)
+    assert not (tmp_path / "owned").exists()
 
 
 def test_packed_objects_are_read(repository: Repository, tmp_path: Path) -> None:
