@@ -14,12 +14,13 @@ from paas.deploy.context import complete
 from paas.deploy.layout import Layout
 from paas.deploy.registry import PLATFORM_KEYS, own_auths
 from paas.deploy.session import Session
-from paas.deploy.tree import SUBMODULE, Listed, TreeContext, below, listing
+from paas.deploy.tree import SUBMODULE, TreeContext, below
+from paas.deploy.weight import weighed
 from paas.engine.context import Context, FolderContext
 from paas.store.apps import App
 from paas.store.config import Config
 from paas.store.properties import GLOBAL
-from paas.store.repositories import Repository
+from paas.store.repositories import Listed, Repository
 
 # Ids of `RUN --mount=type=secret,id=…`; any other is the name of a config variable.
 ENV_SECRETS = ("aptible_env", aptible_env.NAME)
@@ -39,9 +40,9 @@ class BuildFiles:
 
 
 def look_at(session: Session, app: App, repository: Repository, commit: str) -> BuildFiles:
-    """List a commit and find out what it wants. Raises GitFailed."""
+    """List a commit and find out what it wants. Raises GitFailed and what weight.py raises."""
+    items = weighed(session, app, repository, commit)
     asks = repository.mentions(commit, aptible_env.NAME)
-    items = listing(repository, commit)
     plain = (
         not any(item.mode == SUBMODULE for item in items)
         and not any(_wants_lfs(repository, item) for item in items)
@@ -51,7 +52,7 @@ def look_at(session: Session, app: App, repository: Repository, commit: str) -> 
 
 
 def _wants_lfs(repository: Repository, item: Listed) -> bool:
-    return item.path.rpartition("/")[2] == ".gitattributes" and b"filter=lfs" in repository.blob(item.object_id)
+    return item.path.rpartition("/")[2] == ".gitattributes" and b"filter=lfs" in repository.blob(item)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from paas.deploy.checkout import UMASK, Checkout
 from paas.deploy.git_client import OURS, RemoteFailed, remote_git
 from paas.deploy.public import NotPublic, public_git_words
 from paas.deploy.session import Session
-from paas.deploy.weight import check_weight
+from paas.deploy.weight import weighed
 from paas.errors import PaasError
 from paas.model.git_url import InvalidRemote, RemoteUrl, shown
 from paas.model.names import printable
@@ -81,7 +81,7 @@ class Submodules:
             self.session.console.detail(f"Submodule {printable(where)}: {wanted[:12]}")
             index = self.checkout.folder / "submodule-index"
             index.unlink(missing_ok=True)
-            check_weight(self.session, self.checkout.app, module, wanted)
+            weighed(self.session, self.checkout.app, module, wanted)
             target = self.checkout.place(where)
             module.check_out(wanted, target, index, UMASK)
             # Where a server of LFS sends us nobody knows before.

@@ -9,38 +9,14 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from paas.engine.context import READ_BYTES, Entry, extra_entries, in_order
-from paas.store.repositories import GitFailed, Repository
+from paas.store.repositories import GitFailed, Listed, Repository
 
 SUBMODULE = 0o160000
 # Docker copies files with their modes: what git wants readable has to be readable in the image.
 _MODES = {0o040000: 0o040755, 0o100644: 0o100644, 0o100664: 0o100644, 0o100755: 0o100755, 0o120000: 0o120777}
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One line of a commit's listing: git's own mode, the object's id, its size in bytes."""
-
-    path: str
-    mode: int
-    object_id: str
-    size: int
-
-
-def listing(repository: Repository, commit: str) -> list[Listed]:
-    """Everything in a commit, folders too. Raises GitFailed."""
-    found = []
-    for line in repository.git("ls-tree", "-r", "-t", "-z", "--long", "--full-tree", commit).split(b"\0"):
-        if line:
-            head, _, path = line.partition(b"\t")
-            mode, _, object_id, size = head.split()
-            found.append(
-                Listed(os.fsdecode(path), int(mode, 8), object_id.decode(), int(size) if size != b"-" else 0)
-            )
-    return found
 
 
 def below(items: list[Listed], folder: str) -> list[Listed]:

@@ -60,10 +60,12 @@ class _Overlay(OverlayObjectStore):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """Something in a commit: its path, and its bytes if it is a file."""
+class Listed:
+    """One line of a commit's listing: git's own mode, the object's id, its size in bytes (of files)."""
 
     path: str
+    mode: int
+    object_id: str
     size: int
 
 
@@ -204,7 +206,7 @@ class Repository:
                 return int(head.partition(b"\0")[0].split()[1])
         return int(self.git("cat-file", "-s", name.decode()))
 
-    def listed(self, commit: str) -> Iterator[Entry]:
+    def listed(self, commit: str) -> Iterator[Listed]:
         """Everything that a commit has, folders too, as git finds it: one entry after the other, so that whoever has
         seen enough can stop."""
         words = self.command("ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit)
@@ -223,17 +225,17 @@ class Repository:
                     *lines, rest = (rest + data).split(b"\0")
                     for line in lines:
                         about, _, path = line.partition(b"\t")
-                        size = about.split()[3]
-                        yield Entry(os.fsdecode(path), 0 if size == b"-" else int(size))
+                        mode, _, name, size = about.split()
+                        yield Listed(os.fsdecode(path), int(mode, 8), name.decode(), 0 if size == b"-" else int(size))
             finally:
                 process.kill()
         if process.returncode and process.returncode != -signal.SIGKILL:
             raise GitFailed(verb="ls-tree", reason=f"exit {process.returncode}")
 
-    def blob(self, object_id: str) -> bytes:
-        """The bytes of a file by its id, nothing of a giant."""
-        found = self.objects[ObjectID(object_id.encode())]
-        return found.data if isinstance(found, Blob) and found.raw_length() <= MAX_FILE_BYTES else b""
+    def blob(self, item: Listed) -> bytes:
+        """The bytes of a file that was listed, nothing of a giant."""
+        found = self.objects[ObjectID(item.object_id.encode())] if item.size <= MAX_FILE_BYTES else None
+        return found.data if isinstance(found, Blob) else b""
 
     def has(self, commit: str, path: str) -> bool:
         """Whether there is anything at a path."""
