@@ -17,7 +17,8 @@ def test_nobody_calls_git_in_another_way() -> None:
         for path in PAAS.rglob("*.py")
         if re.search(r"""\[["']git["'],|\(["']git["'], ["']-""", path.read_text())
     }
-    # host.py asks for git's version only.
+    # host.py asks for git's version only; the client runs on people's own machines, with their own git.
+    calling = {name for name in calling if not name.startswith("client/")}
     assert calling == {"store/git_program.py", "deploy/host.py"}
 
 
