@@ -173,12 +173,17 @@ def main() -> int:
     """All of it, as a table."""
     images.ensure([images.WEB, images.STATIC, images.SHELL])
     rows: dict[str, Figures] = {}
+
+    def row(name: str, figures: Figures) -> None:
+        rows[name] = figures
+        print(f"{name}: {figures}", file=sys.stderr, flush=True)
+
     with running_paas(**LIMITS) as paas, doors.openssh(paas) as openssh, contextlib.closing(docker.from_env()) as engine:
-        rows[f"{APPS} apps at once"] = apps_at_once(paas, engine, images.WEB.tag, APPS)
-        rows[f"{QUEUED} deploys of one app"] = queued(paas, engine, (images.WEB.tag, images.STATIC.tag), QUEUED)
         for door in (doors.embedded(paas), openssh):
-            rows[f"{CONNECTIONS} connections, {door.name}"] = connections(door, CONNECTIONS)
-        rows[f"{SILENT} silent clients at each door"] = silent(paas, SILENT)
+            row(f"{CONNECTIONS} connections, {door.name}", connections(door, CONNECTIONS))
+        row(f"{SILENT} silent clients at each door", silent(paas, SILENT))
+        row(f"{APPS} apps at once", apps_at_once(paas, engine, images.WEB.tag, APPS))
+        row(f"{QUEUED} deploys of one app", queued(paas, engine, (images.WEB.tag, images.STATIC.tag), QUEUED))
     titles = list(dict.fromkeys(title for figures in rows.values() for title in figures))
     print(f"| | {' | '.join(titles)} |\n|---{'|---' * len(titles)}|")
     for name, figures in rows.items():

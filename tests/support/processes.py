@@ -11,8 +11,9 @@ def descendants(pid: int) -> list[int]:
     """A process and everything below it."""
     found = [pid]
     for each in found:
-        for children in Path(f"/proc/{each}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
+        # It may end meanwhile.
+        with contextlib.suppress(OSError):
+            for children in Path(f"/proc/{each}/task").glob("*/children"):
                 found += [int(child) for child in children.read_text().split()]
     return found
 
