@@ -20,6 +20,7 @@ TOLD = (
     "PAAS_DOMAIN",
     "PAAS_ROUTER",
     "PAAS_MAX_BUILDS",
+    "PAAS_ENGINE_SECONDS",
     "DOCKER_HOST",
 )
 # How much at once, by the variable that changes it: the usual number, the least and the most.
@@ -27,6 +28,7 @@ COMMANDS = ("PAAS_MAX_COMMANDS", 512, 1, 100_000)
 CONNECTIONS = ("PAAS_SSH_MAX_CONNECTIONS", 256, 1, 100_000)
 BUILDS = ("PAAS_MAX_BUILDS", max(4, 2 * (os.cpu_count() or 1)), 1, 1000)
 LOGIN_SECONDS = ("PAAS_SSH_LOGIN_SECONDS", 60, 1, 3600)
+ENGINE_SECONDS = ("PAAS_ENGINE_SECONDS", 60, 1, 3600)
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Listen:
 
 @dataclass(frozen=True)
 class Settings:
-    """One installation: its root directory, its listeners (`ssh_listen` None means off), and how many commands,
-    builds and SSH connections there may be at once."""
+    """One installation: its root directory, its listeners (`ssh_listen` None means off), how many commands,
+    builds and SSH connections there may be at once, and how long an answer of the engine may take."""
 
     root: Path
     ssh_listen: Listen | None
@@ -64,6 +66,7 @@ class Settings:
     max_connections: int = CONNECTIONS[1]
     max_builds: int = BUILDS[1]
     login_seconds: int = LOGIN_SECONDS[1]
+    engine_seconds: int = ENGINE_SECONDS[1]
 
     @classmethod
     def from_environment(cls, environ: dict[str, str] | None = None, remembered: bool = True) -> Settings:
@@ -90,6 +93,7 @@ class Settings:
             max_connections=_number(env, *CONNECTIONS),
             max_builds=_number(env, *BUILDS),
             login_seconds=_number(env, *LOGIN_SECONDS),
+            engine_seconds=_number(env, *ENGINE_SECONDS),
         )
 
     def remember(self, environ: dict[str, str] | None = None) -> None:

@@ -25,16 +25,17 @@ from paas.agent.revive import Revivals
 from paas.agent.schedule import STARTED_AT_ONCE, Schedule
 from paas.agent.sweep import Sweeper
 from paas.console import Console
-from paas.deploy.agent_mail import CERTIFICATES, ENDED
+from paas.deploy.agent_mail import CERTIFICATES, CLEAN, ENDED
 from paas.deploy.build_cache import trim_now_and_then
 from paas.deploy.housekeeping import packing_is_due
 from paas.deploy.network import note_states
 from paas.deploy.retire import prune_releases, retire
 from paas.deploy.run_containers import LABEL_RUN
 from paas.deploy.session import Session
-from paas.engine.client import connect, engine_errors, patience
+from paas.engine.client import connect
 from paas.engine.containers import LABEL_ROOT
-from paas.errors import PaasError
+from paas.engine.events import events
+from paas.errors import EngineUnavailable, PaasError
 from paas.model.caller import Caller
 from paas.settings import Settings
 
@@ -92,6 +93,7 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
                 if kind == RECONCILE:
                     # At first only a look, so that the router knows at once what runs; starting the rest takes longer.
                     reconciling.submit(_reconcile, settings)
+                    sweeper.clean_now()
                     note_states(session)
                 elif kind == REROUTE:
                     session.reroute()
@@ -101,6 +103,8 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
                         revivals.ended(session, subject)
                 elif kind == SWEEP:
                     sweeper.look_now()
+                elif kind == CLEAN:
+                    sweeper.clean_now()
                 elif kind == CERTIFICATES:
                     renewals.look_now()
         with _reported():
@@ -117,7 +121,13 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
 
 def _reconcile(settings: Settings) -> None:
     with _reported(), contextlib.closing(new_session(settings)) as session:
-        reconcile(session)
+        while True:
+            try:
+                return reconcile(session)
+            except EngineUnavailable as error:
+                # One that hangs and then goes on tells nobody that it is back.
+                print(f"agent: {error}", file=sys.stderr, flush=True)
+                time.sleep(RETRY_SECONDS)
 
 
 def _retire_app(settings: Settings, app_id: int) -> None:
@@ -174,13 +184,15 @@ def _watch_router(settings: Settings, inbox: queue.Queue[Message]) -> None:
 def _read_events(settings: Settings, inbox: queue.Queue[Message]) -> None:
     filters = {"type": "container", "event": [STARTED, ENDED], "label": f"{LABEL_ROOT}={settings.root}"}
     while True:
-        with contextlib.suppress(PaasError), engine_errors():
-            api = connect(settings.docker_host)
-            with patience(api):
-                events = api.events(filters=filters, decode=True)
-            # After this every start is told, so nothing can slip between the look around and the listening.
-            inbox.put((RECONCILE, ""))
-            for event in events:
+        with (
+            contextlib.suppress(PaasError),
+            contextlib.closing(connect(settings.docker_host, settings.engine_seconds)) as api,
+        ):
+            for event in events(api, filters):
+                if event is None:
+                    # From now on every start is told, so nothing can slip between the look around and the listening.
+                    inbox.put((RECONCILE, ""))
+                    continue
                 ours = event.get("Actor", {}).get("Attributes", {})
                 inbox.put((SWEEP if LABEL_RUN in ours else str(event["status"]), str(event["id"])))
         time.sleep(RETRY_SECONDS)

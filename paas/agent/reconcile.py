@@ -9,7 +9,7 @@ from paas.deploy.recovery import recover
 from paas.deploy.restore import bring_back, restore
 from paas.deploy.session import Session
 from paas.deploy.switch import switch
-from paas.errors import PaasError
+from paas.errors import EngineUnavailable, PaasError
 from paas.store.locks import app_lock
 
 
@@ -23,6 +23,9 @@ def reconcile(session: Session) -> None:
             if lock.try_acquire():
                 recover(session, app)
                 missing = not bring_back(session, app)
+        except EngineUnavailable:
+            # The others need it as well. Nobody's lock is held while it is waited for again and again.
+            raise
         except PaasError as error:
             session.console.warn(f"{app.name}: {error}")
         finally:

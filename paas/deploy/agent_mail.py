@@ -8,6 +8,7 @@ from paas.settings import Settings
 
 RETIRE = "retire"
 CERTIFICATES = "certificates"
+CLEAN = "clean"
 ENDED = "die"  # followed by a container's id
 
 

@@ -19,6 +19,7 @@ from typing import BinaryIO
 from paas import __version__
 from paas.console import size
 from paas.deploy.network import LABEL_NETWORK
+from paas.deploy.run_containers import owner_label
 from paas.deploy.session import Session
 from paas.engine.archives import Volumes, save_images
 from paas.engine.containers import LABEL_ROOT
@@ -86,7 +87,7 @@ def create(session: Session, out: BinaryIO, locks: Sequence[Lock], choice: Choic
 def volumes(session: Session) -> Volumes:
     """What reads and writes storage."""
     image = f"paas-{session.settings.root_id}/storage:empty"
-    return Volumes(session.api, image, {LABEL_ROOT: str(session.settings.root)})
+    return Volumes(session.api, image, {LABEL_ROOT: str(session.settings.root)} | owner_label())
 
 
 def bundle(repository: Repository) -> Iterator[bytes]:

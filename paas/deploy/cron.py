@@ -14,10 +14,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paas import interrupts
 from paas.deploy.background import in_background
 from paas.deploy.builds import prune_after
 from paas.deploy.changes import release_image
+from paas.deploy.orphans import remove_own
 from paas.deploy.process import command_words, ensure_network, one_off_spec
 from paas.deploy.session import Session
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT, ContainerSpec
@@ -242,5 +242,4 @@ def _run(
         return session.containers.run_to_end(container, spec.name, feed), expired.is_set()
     finally:
         timer.cancel()
-        with interrupts.shielded():
-            session.containers.remove(container)
+        remove_own(session, container)

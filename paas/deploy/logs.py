@@ -9,14 +9,18 @@ from collections.abc import Iterator
 
 from paas.console import harmless
 from paas.deploy.session import Session
-from paas.engine.client import connect, engine_errors, patience
-from paas.errors import PaasError
+from paas.engine.client import connect, engine_errors, limit
+from paas.engine.patient import watched
+from paas.errors import EngineUnavailable, PaasError
 from paas.store.apps import App
 
 COLORS = (36, 33, 32, 35, 31)
 MAX_QUEUED_CHUNKS = 1000
 # Operations back from now among which the last failed one is looked for.
 LOOKED_AT = 500
+
+# Lines, None at the end of one container's, or why there are no more.
+Chunks = queue.Queue[bytes | EngineUnavailable | None]
 
 
 class NoSuchProcess(PaasError):
@@ -40,8 +44,8 @@ def show(session: Session, app: App, wanted: str, lines: int, follow: bool, bare
 def stream(session: Session, sources: list[tuple[str, str]], lines: int, follow: bool, bare: bool) -> None:
     """Print what containers say, given as (name for the line's beginning, id), all at the same time."""
     # Said here: to a reader, an engine that does not answer looks like a container that went away.
-    connect(session.settings.docker_host).close()
-    chunks: queue.Queue[bytes | None] = queue.Queue(MAX_QUEUED_CHUNKS)
+    connect(session.settings.docker_host, session.settings.engine_seconds).close()
+    chunks: Chunks = queue.Queue(MAX_QUEUED_CHUNKS)
     for index, (name, container) in enumerate(sources):
         color = COLORS[index % len(COLORS)]
         reader = threading.Thread(
@@ -49,12 +53,15 @@ def stream(session: Session, sources: list[tuple[str, str]], lines: int, follow:
         )
         reader.start()
     left = len(sources)
-    while left:
-        chunk = chunks.get()
-        if chunk is None:
-            left -= 1
-        else:
-            session.console.raw(chunk)
+    with watched(session.settings.engine_seconds):
+        while left:
+            chunk = chunks.get()
+            if chunk is None:
+                left -= 1
+            elif isinstance(chunk, EngineUnavailable):
+                raise chunk
+            else:
+                session.console.raw(chunk)
 
 
 def _read(
@@ -65,7 +72,7 @@ def _read(
     follow: bool,
     bare: bool,
     color: int,
-    chunks: queue.Queue[bytes | None],
+    chunks: Chunks,
 ) -> None:
     mark = b"" if bare else f"app[{name}]:".encode()
     try:
@@ -75,6 +82,8 @@ def _read(
             else:
                 moment, _, text = line.partition(b" ")
                 chunks.put(b"\x1b[%dm%s %s\x1b[0m %s\n" % (color, moment, mark, text))
+    except EngineUnavailable as error:
+        chunks.put(error)
     except PaasError:
         pass  # the container went away; the others' lines go on
     finally:
@@ -83,8 +92,9 @@ def _read(
 
 def _lines(session: Session, container: str, lines: int, follow: bool, times: bool) -> Iterator[bytes]:
     rest = b""
-    api = connect(session.settings.docker_host)
-    with contextlib.closing(api), engine_errors(), patience(api):
+    api = connect(session.settings.docker_host, session.settings.engine_seconds)
+    # What comes next may come in a week; whether somebody is there to tell it, `stream` watches.
+    with contextlib.closing(api), engine_errors(), limit(api, None if follow else api.timeout):
         stream = api.logs(container, stream=True, follow=follow, tail=lines, timestamps=times)
         for chunk in stream:
             *whole, rest = (rest + chunk).split(b"\n")

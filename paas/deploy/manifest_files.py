@@ -9,7 +9,9 @@ from paas.deploy.build import Built
 from paas.deploy.layout import layout_of
 from paas.deploy.manifest import Paths
 from paas.deploy.process import start_command
+from paas.deploy.run_containers import owner_label
 from paas.deploy.session import Session
+from paas.engine.containers import LABEL_ROOT
 from paas.engine.images import Image
 from paas.model.release import Manifest
 from paas.store.apps import App
@@ -56,7 +58,7 @@ def _image_files(
             return {path: data.encode("latin-1") for path, data in known["found"].items()}
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    found = session.images.read_files(image.id, paths)
+    found = session.images.read_files(image.id, paths, {LABEL_ROOT: str(session.settings.root)} | owner_label())
     memory.parent.mkdir(exist_ok=True, mode=0o700)
     text = {path: data.decode("latin-1") for path, data in found.items()}
     memory.write_text(json.dumps({"paths": paths, "found": text}))

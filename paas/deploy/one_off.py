@@ -7,8 +7,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from paas import interrupts
 from paas.deploy.changes import release_image
+from paas.deploy.orphans import remove_own
 from paas.deploy.process import command_words, ensure_network, one_off_spec
 from paas.deploy.run_containers import ATTACHED, DETACHED, RUN, run_containers, run_labels
 from paas.deploy.session import Session
@@ -17,6 +17,7 @@ from paas.engine.client import connect
 from paas.engine.containers import Containers, ContainerSpec
 from paas.errors import NotDeployed, PaasError
 from paas.model.names import ConfigKey, ProcessType, printable
+from paas.settings import Settings
 from paas.store.apps import App
 
 # bash where the image has it; the words after sh -c are one constant text, never a user's.
@@ -67,7 +68,7 @@ def run(session: Session, app: App, words: list[str], options: Options) -> int:
     spec = _spec(session, app, words, options, ATTACHED)
     container = session.containers.create(spec)
     session.console.out.flush()
-    timer = threading.Timer(options.ttl_seconds or 0, _kill, [session.settings.docker_host, container])
+    timer = threading.Timer(options.ttl_seconds or 0, _kill, [session.settings, container])
     timer.daemon = True
     try:
         if options.ttl_seconds is not None:
@@ -75,8 +76,7 @@ def run(session: Session, app: App, words: list[str], options: Options) -> int:
         return run_attached(session.api, container, options.terminal)
     finally:
         timer.cancel()
-        with interrupts.shielded():
-            session.containers.remove(container)
+        remove_own(session, container)
 
 
 def run_detached(session: Session, app: App, words: list[str], options: Options) -> str:
@@ -86,15 +86,17 @@ def run_detached(session: Session, app: App, words: list[str], options: Options)
     try:
         session.containers.start(container, spec.name)
     except BaseException:
-        with interrupts.shielded():
-            session.containers.remove(container)
+        remove_own(session, container)
         raise
     return spec.name
 
 
-def _kill(docker_host: str | None, container: str) -> None:
+def _kill(settings: Settings, container: str) -> None:
     # A thread has a connection of its own: the library's are not shared.
-    with contextlib.suppress(PaasError), contextlib.closing(connect(docker_host)) as api:
+    with (
+        contextlib.suppress(PaasError),
+        contextlib.closing(connect(settings.docker_host, settings.engine_seconds)) as api,
+    ):
         Containers(api).kill(container)
 
 

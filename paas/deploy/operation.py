@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from paas import interrupts
 from paas.console import HEADLINE, WARNING
+from paas.deploy.agent_mail import CLEAN, tell_agent
 from paas.deploy.builds import prune_after
 from paas.deploy.recovery import recover
 from paas.deploy.session import Session
@@ -172,6 +173,8 @@ def _end(session: Session, operation_id: int, error: PaasError | Cancelled) -> N
     else:
         _log(session, "\n".join(f"{WARNING}{line}" for line in error.lines))
         session.operations.finish(operation_id, "failed", str(error))
+    # The engine may have gone away before all of it was undone.
+    tell_agent(session.settings, CLEAN)
 
 
 def _log(session: Session, text: str) -> None:

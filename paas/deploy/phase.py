@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from paas.deploy.orphans import remove_own
 from paas.deploy.process import command_words, ensure_network, one_off_spec
 from paas.deploy.session import Session
 from paas.engine.committed import commit, run_in
@@ -187,7 +188,7 @@ def _bare_tini(entrypoint: tuple[str, ...]) -> bool:
 def _watched(session: Session, app: App, item: PhaseCommand, container: str) -> Iterator[_Lines]:
     """Show the task's output, end it when it takes too long, and remove its container."""
     # A container that is killed ends its output and so our waiting.
-    timer = threading.Timer(PHASE_SECONDS, session.containers.kill, [container])
+    timer = threading.Timer(PHASE_SECONDS, _kill, [session, container])
     timer.daemon = True
     title = f"{app.name} {item.phase} task ({container[:9]}) output"
     lines = _Lines(session, title)
@@ -198,7 +199,13 @@ def _watched(session: Session, app: App, item: PhaseCommand, container: str) -> 
             yield lines
     finally:
         timer.cancel()
-        session.containers.remove(container)
+        remove_own(session, container)
+
+
+def _kill(session: Session, container: str) -> None:
+    # An engine that does not answer is noticed by whoever waits.
+    with suppress(PaasError):
+        session.containers.kill(container)
 
 
 def _judge(item: PhaseCommand, code: int | None, oom: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from paas.deploy.agent_mail import CLEAN, tell_agent
 from paas.deploy.registry_push import end_push
 from paas.deploy.session import Session
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
@@ -48,4 +49,5 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
         session.images.untag(release.image_tag)
         session.releases.fail(app.id, release.number)
     session.reroute()
+    tell_agent(session.settings, CLEAN)
     return True

@@ -26,12 +26,14 @@ from paas.deploy.routes import LOOPBACK
 from paas.deploy.services import ServiceSettings, service_settings
 from paas.deploy.session import Session
 from paas.deploy.switch import switch
+from paas.engine import client as engine
 from paas.engine import options as docker_options
+from paas.engine import patient
 from paas.engine.client import connect
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT, Containers, ContainerSpec
 from paas.engine.images import Image
 from paas.engine.shared_network import FixedAddresses
-from paas.errors import PaasError
+from paas.errors import EngineUnavailable, PaasError
 from paas.model.names import ProcessType
 from paas.model.release import WEB, Formation, Process, Release
 from paas.steps import step
@@ -41,6 +43,7 @@ from paas.store.releases import Retirement
 PARALLEL_STARTS = 4
 AT_ONCE_KEY = ("scheduler-docker-local", "parallel-schedule-count")
 LAST_LOG_LINES = 50
+LOOK_SECONDS = 1  # between two looks whether the engine that is waited for still answers
 
 
 class RolloutFailed(PaasError):
@@ -148,18 +151,23 @@ class Rollout:
             session.console.step(f"Deploying {kind} (count={count})")
         pool = ThreadPoolExecutor(min(self._at_once(), len(wanted)))
         progress = session.console.progress("Waiting for health checks")
+        futures: list[Future[tuple[Process, list[str]]]] = []
         try:
             jobs = [self._job(kind, number) for kind, number in wanted]
-            futures = [pool.submit(copy_context().run, partial(self._start, *job)) for job in jobs]
-            with progress.ticking(lambda: f"{_passed(futures)} after {progress.seconds():.0f} s"):
+            futures += [pool.submit(copy_context().run, partial(self._start, *job)) for job in jobs]
+            waiting = lambda: f"{_passed(futures)} after {progress.seconds():.0f} s"  # noqa: E731
+            with patient.watched(session.settings.engine_seconds), progress.ticking(waiting):
                 wait(futures, return_when=FIRST_EXCEPTION)
             # A failed one first: the others may still be waiting for their checks.
             futures.sort(key=lambda future: not (future.done() and future.exception()))
             return [self._started(future) for future in futures]
         finally:
             self._abandoned.set()
+            pool.shutdown(wait=False, cancel_futures=True)
             # What is being started is in the engine's hands; it has to be there before it can be removed.
-            pool.shutdown(wait=True, cancel_futures=True)
+            begun = [future for future in futures if not future.cancelled()]
+            while wait(begun, LOOK_SECONDS).not_done and engine.answers():
+                pass
 
     def _at_once(self) -> int:
         """How many processes start at the same time: what is set, one after the other for 1."""
@@ -198,8 +206,12 @@ class Rollout:
     ) -> tuple[Process, list[str]]:
         # A thread has a connection of its own: the library's are not shared.
         turn = self._turns.get(kind, contextlib.nullcontext())
-        name, host_of_engine = f"{kind}.{number}", self.session.settings.docker_host
-        with turn, step("start", name), contextlib.closing(connect(host_of_engine)) as api:
+        name, settings = f"{kind}.{number}", self.session.settings
+        with (
+            turn,
+            step("start", name),
+            contextlib.closing(connect(settings.docker_host, settings.engine_seconds)) as api,
+        ):
             if self._abandoned.is_set():
                 raise _NotStarted(name, "", "another process did not start")
             return self._start_with(Containers(api), kind, number, spec, service, host)
@@ -232,6 +244,8 @@ class Rollout:
                     warnings = health.check(
                         containers, subject, self.release, kind, self.image.health_test, service
                     )
+        except EngineUnavailable:
+            raise
         except PaasError as error:
             raise _NotStarted(name, container, str(error.fields.get("reason", error))) from error
         return Process(container, self.app.id, self.release.number, kind, number, address, port), warnings
@@ -280,8 +294,8 @@ class Rollout:
             switch(session, self.app, serving, lambda: self.commit(serving, retired))
 
     def _undo(self) -> None:
-        """Put the router back and remove what was started, as far as the engine lets us now; the rest is done by
-        the next command (recovery)."""
+        """Put the router back and remove what was started, as far as the engine lets us now; the rest is the
+        agent's (orphans.py)."""
         session = self.session
         labels = {LABEL_ROOT: str(session.settings.root), LABEL_OPERATION: str(self.operation_id)}
         known = {process.container_id for process in session.releases.processes(self.app.id)}

@@ -55,10 +55,21 @@ class RunContainer:
         return self.name.removeprefix(f"{self.app}.")
 
 
+def owner_label() -> dict[str, str]:
+    """What marks a container as this process's own, to be removed with it."""
+    pid = os.getpid()
+    return {LABEL_OWNER: f"{pid}:{process_start(pid)}"}
+
+
+def is_orphan(labels: dict[str, str]) -> bool:
+    """Whether the process that owns a container is gone."""
+    pid, _, started = labels[LABEL_OWNER].partition(":")
+    return process_start(int(pid)) != started
+
+
 def run_labels(kind: str, ttl_seconds: int | None) -> dict[str, str]:
     """What marks a container as one of a run that this process makes."""
-    pid = os.getpid()
-    found = {LABEL_RUN: kind, LABEL_OWNER: f"{pid}:{process_start(pid)}"}
+    found = {LABEL_RUN: kind} | owner_label()
     if ttl_seconds is not None:
         found[LABEL_EXPIRES] = str(int(time.time()) + ttl_seconds)
     return found
@@ -74,7 +85,6 @@ def run_containers(session: Session, app: App | None = None) -> list[RunContaine
         marks = item["Labels"]
         if LABEL_RUN not in marks:
             continue
-        pid, _, started = marks[LABEL_OWNER].partition(":")
         expires = marks.get(LABEL_EXPIRES)
         found.append(
             RunContainer(
@@ -86,7 +96,7 @@ def run_containers(session: Session, app: App | None = None) -> list[RunContaine
                 created=item["Created"],
                 attached=marks[LABEL_RUN] == ATTACHED,
                 expires=float(expires) if expires else None,
-                orphan=process_start(int(pid)) != started,
+                orphan=is_orphan(marks),
             )
         )
     return sorted(found, key=lambda item: item.created)

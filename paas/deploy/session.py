@@ -80,7 +80,7 @@ class Session:
     def api(self) -> APIClient:
         from paas.engine.client import connect
 
-        return connect(self.settings.docker_host)
+        return connect(self.settings.docker_host, self.settings.engine_seconds)
 
     @cached_property
     def images(self) -> Images:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from paas.deploy.run_containers import owner_label
 from paas.deploy.session import Session
 from paas.engine.containers import LABEL_ROOT
 from paas.errors import PaasError
@@ -249,4 +250,4 @@ def _folders(session: Session) -> Folders:
     from paas.engine.folders import Folders
 
     image = f"paas-{session.settings.root_id}/storage:empty"
-    return Folders(session.api, base(session), image, {LABEL_ROOT: str(session.settings.root)})
+    return Folders(session.api, base(session), image, {LABEL_ROOT: str(session.settings.root)} | owner_label())

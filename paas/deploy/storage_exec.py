@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 
-from paas import interrupts
 from paas.deploy.changes import release_image
 from paas.deploy.one_off import SHELL
+from paas.deploy.orphans import remove_own
 from paas.deploy.process import ensure_network
+from paas.deploy.run_containers import owner_label
 from paas.deploy.session import Session
 from paas.deploy.storage import store
 from paas.engine.attach import run_attached
@@ -41,7 +42,7 @@ def run(session: Session, entry: Entry, command: list[str], image: str, user: st
     spec = ContainerSpec(
         name=f"paas-{session.settings.root_id}.{KIND}.{secrets.token_hex(3)}",
         image=_image(session, entry, image),
-        labels={LABEL_ROOT: str(session.settings.root), LABEL_TYPE: KIND},
+        labels={LABEL_ROOT: str(session.settings.root), LABEL_TYPE: KIND} | owner_label(),
         environment={},
         network=session.network,
         entrypoint=(program,),
@@ -56,8 +57,7 @@ def run(session: Session, entry: Entry, command: list[str], image: str, user: st
     try:
         return run_attached(session.api, container, terminal)
     finally:
-        with interrupts.shielded():
-            session.containers.remove(container)
+        remove_own(session, container)
 
 
 def _image(session: Session, entry: Entry, name: str) -> str:

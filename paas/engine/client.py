@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from paas import trace
-from paas.errors import EngineFailed, EngineUnavailable, PaasError
+from paas.errors import Cancelled, EngineFailed, EngineUnavailable, PaasError
+from paas.settings import ENGINE_SECONDS
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
-# Longer than any answer that is not a stream; streams (pull, load, build, wait) say their own.
-ANSWER_SECONDS = 60
+# For a ping, which a working engine answers in a millisecond, and a busy one in a few.
+PING_SECONDS = 10
+# For the same, once an answer was waited for in vain: nobody waits as long again for each of the next ones.
+DOUBT_SECONDS = 3
 POOL_SIZE = 16
 
 # By address, for the life of this process: its threads connect too.
@@ -26,22 +29,28 @@ class DiskFull(PaasError):
     """The engine's disk is full: {reason}. Nothing was changed. Make room (docker system df shows what takes it), then send the command again"""
 
 
-def connect(docker_host: str | None) -> APIClient:
-    """A client of the engine at `docker_host`. Raises EngineUnavailable."""
-    import docker
-    from docker.constants import DEFAULT_DOCKER_API_VERSION as NEWEST
+class _Doubt:
+    """Whether the engine was waited for in vain, or the wait was given up. Then it is asked for a sign of life before
+    anything else is asked of it."""
+
+    address = DEFAULT_ADDRESS
+    raised = False
+
+
+def connect(docker_host: str | None, seconds: int = ENGINE_SECONDS[1]) -> APIClient:
+    """A client of the engine at `docker_host`, which may take `seconds` for an answer that is no stream; streams (pull,
+    load, build, wait) are `patience`'s. Raises EngineUnavailable."""
+    from paas.engine.library import Client
 
     address = docker_host or DEFAULT_ADDRESS
+    _Doubt.address = address
     with engine_errors(address):
         if address not in _versions:
-            # With a version given, the library asks nothing by itself.
-            probing = docker.APIClient(base_url=address, version=NEWEST, timeout=ANSWER_SECONDS)
-            with contextlib.closing(probing) as probe:
-                _versions[address] = _api_version(probe, NEWEST)
-        client = docker.APIClient(
+            _versions[address] = _api_version(address, min(seconds, DOUBT_SECONDS if _Doubt.raised else PING_SECONDS))
+        client = Client(
             base_url=address,
             version=_versions[address],
-            timeout=ANSWER_SECONDS,
+            timeout=seconds,
             num_pools=POOL_SIZE,
             max_pool_size=POOL_SIZE,
         )
@@ -50,13 +59,40 @@ def connect(docker_host: str | None) -> APIClient:
     return client
 
 
-def _api_version(probe: APIClient, newest: str) -> str:
+def _api_version(address: str, seconds: float) -> str:
     """The newest API that both sides speak. A ping tells it in half a millisecond, where the library's own way,
     asking for the version, costs six."""
-    answer = probe.get(f"{probe.base_url}/_ping", timeout=ANSWER_SECONDS)
+    import docker
+    from docker.constants import DEFAULT_DOCKER_API_VERSION as NEWEST
+
+    # With a version given, the library asks nothing by itself.
+    with contextlib.closing(docker.APIClient(base_url=address, version=NEWEST)) as probe:
+        answer = probe.get(f"{probe.base_url}/_ping", timeout=seconds)
     answer.raise_for_status()
-    versions = (answer.headers.get("Api-Version", ""), newest)
+    versions = (answer.headers.get("Api-Version", ""), NEWEST)
     return min((item for item in versions if item), key=lambda item: [int(part) for part in item.split(".")])
+
+
+def ask_for_life(seconds: float = DOUBT_SECONDS) -> None:
+    """Return when the engine answers a ping. Raises EngineUnavailable."""
+    with engine_errors(_Doubt.address):
+        _api_version(_Doubt.address, seconds)
+    _Doubt.raised = False
+
+
+def answers() -> bool:
+    """Whether the engine shows a sign of life."""
+    try:
+        ask_for_life()
+    except EngineUnavailable:
+        return False
+    return True
+
+
+def settle_doubt() -> None:
+    """Before each request: nothing, unless the engine was waited for in vain before. Raises EngineUnavailable."""
+    if _Doubt.raised:
+        ask_for_life()
 
 
 @contextlib.contextmanager
@@ -70,18 +106,35 @@ def engine_errors(address: str = "") -> Iterator[None]:
         yield
     except APIError as error:
         raise failure(str(error.explanation or error)) from error
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise EngineUnavailable(address=address or "its socket", reason=_reason(error)) from error
-    except DockerException as error:
-        raise EngineUnavailable(address=address or "its socket", reason=_reason(error)) from error
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, DockerException) as error:
+        reason = _reason(error)
+        _Doubt.raised |= reason == TIMED_OUT
+        raise EngineUnavailable(address=address or _Doubt.address, reason=reason) from error
+    except Cancelled:
+        _Doubt.raised = True
+        raise
+
+
+@contextlib.contextmanager
+def limit(client: APIClient, seconds: float | None) -> Iterator[None]:
+    """For requests whose answer may take longer than others': so long inside of the block."""
+    before, client.timeout = client.timeout, seconds  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        client.timeout = before
 
 
 @contextlib.contextmanager
 def patience(client: APIClient) -> Iterator[None]:
-    """For requests whose answer may take as long as the user's data: no time limit inside the block."""
+    """For requests whose answer may take as long as the user's data: no time limit inside of the block, as long as the
+    engine shows signs of life. In the main thread only. Raises EngineUnavailable."""
+    from paas.engine.patient import watched
+
     before, client.timeout = client.timeout, None  # type: ignore[assignment]
     try:
-        yield
+        with watched(before):
+            yield
     finally:
         client.timeout = before
 
@@ -94,6 +147,9 @@ def failure(message: str) -> PaasError:
     return EngineFailed(reason=reason)
 
 
+TIMED_OUT = "timed out"
+
+
 def _reason(error: Exception) -> str:
     text = str(error)
     for known in (
@@ -101,7 +157,7 @@ def _reason(error: Exception) -> str:
         "Connection refused",
         "Connection aborted",
         "Permission denied",
-        "timed out",
+        TIMED_OUT,
     ):
         if known in text:
             return known.lower()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from paas.engine import options as docker_options
 from paas.engine import shared_network
-from paas.engine.client import engine_errors, patience
+from paas.engine.client import engine_errors, limit, patience
 from paas.engine.networks import Networks
 from paas.engine.shared_network import FixedAddresses
 from paas.errors import EngineFailed, PaasError
@@ -28,6 +28,7 @@ LABEL_OPERATION = "paas.operation"
 
 LOG_MAX_SIZE = "10m"
 READ_BYTES = 65536
+DEFAULT_GRACE_SECONDS = 10  # the engine's own
 
 
 class ContainerGone(PaasError):
@@ -273,8 +274,11 @@ class Containers:
         """SIGTERM, then SIGKILL after the grace that the container was made with. Fine when it is gone."""
         from docker.errors import NotFound
 
-        with engine_errors(), patience(self.client), contextlib.suppress(NotFound):
-            self.client.stop(container_id)
+        with engine_errors(), contextlib.suppress(NotFound):
+            config = self.client.inspect_container(container_id)["Config"]
+            grace = config.get("StopTimeout") or DEFAULT_GRACE_SECONDS
+            with limit(self.client, self.client.timeout + grace):
+                self.client.stop(container_id)
 
     def remove(self, container_id: str) -> None:
         """Kill and remove, with its anonymous volumes. Fine when it is gone."""

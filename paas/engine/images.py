@@ -107,10 +107,9 @@ class Images:
         progress = console.progress("Loading image")
         loaded: list[str] = []
         failed: str | None = None
-        with engine_errors():
+        with engine_errors(), patience(self.client):
             try:
-                with patience(self.client):
-                    events = self.client.load_image(_counted(chunks, progress.bytes), quiet=True)
+                events = self.client.load_image(_counted(chunks, progress.bytes), quiet=True)
                 for event in events:
                     text = str(event.get("stream", "")).strip()
                     if event.get("error"):
@@ -179,8 +178,10 @@ class Images:
                 if tag != NAMELESS
             }
 
-    def read_files(self, image_id: str, paths: Iterable[str]) -> dict[str, bytes]:
-        """Small files of an image, read from a container that is created but never run. Missing ones are left
+    def read_files(
+        self, image_id: str, paths: Iterable[str], labels: dict[str, str] | None = None
+    ) -> dict[str, bytes]:
+        """Small files of an image, read from a container with `labels` that is created but never run. Missing ones are left
         out, links and folders too. Raises FileTooBig."""
         import io
         import tarfile
@@ -190,7 +191,7 @@ class Images:
         found: dict[str, bytes] = {}
         with engine_errors():
             # An image with neither CMD nor ENTRYPOINT can't be created without a command.
-            container = self.client.create_container(image_id, command=["-"])["Id"]
+            container = self.client.create_container(image_id, command=["-"], labels=labels)["Id"]
             try:
                 for path in paths:
                     try:

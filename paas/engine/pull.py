@@ -92,17 +92,16 @@ def pull(api: APIClient, ref: ImageRef, console: Console, auth: dict[str, str] |
     layers = Layers(console, ref, "Pulling", "Downloading", "Download complete", "Pull complete")
     user = auth["username"] if auth else None
     # The engine asks a registry that does not answer again and again, for a minute, and says nothing meanwhile.
-    with engine_errors(), layers.told():
+    with engine_errors(), patience(api), layers.told():
         try:
-            with patience(api):
-                events = api.pull(
-                    ref.repository,
-                    tag=ref.digest or ref.tag or "latest",
-                    stream=True,
-                    decode=True,
-                    # An empty one keeps the library from looking for somebody's own logins.
-                    auth_config=auth or {},
-                )
+            events = api.pull(
+                ref.repository,
+                tag=ref.digest or ref.tag or "latest",
+                stream=True,
+                decode=True,
+                # An empty one keeps the library from looking for somebody's own logins.
+                auth_config=auth or {},
+            )
             for event in events:
                 if "error" in event:
                     raise pull_failure(ref, str(event["error"]), user)

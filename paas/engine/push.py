@@ -48,13 +48,12 @@ def push(api: APIClient, ref: ImageRef, console: Console, auth: dict[str, str] |
 
     layers = Layers(console, ref, "Pushing", "Pushing", "Pushed")
     user = auth["username"] if auth else None
-    with engine_errors(), layers.told():
+    with engine_errors(), patience(api), layers.told():
         try:
-            with patience(api):
-                # An empty login keeps the library from looking for somebody's own.
-                events = api.push(
-                    ref.repository, tag=ref.tag or "latest", stream=True, decode=True, auth_config=auth or {}
-                )
+            # An empty login keeps the library from looking for somebody's own.
+            events = api.push(
+                ref.repository, tag=ref.tag or "latest", stream=True, decode=True, auth_config=auth or {}
+            )
             for event in events:
                 if "error" in event:
                     raise _push_failure(ref, str(event["error"]), user)

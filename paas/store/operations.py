@@ -44,10 +44,14 @@ class Operations:
 
     def get(self, operation_id: int) -> Operation:
         """Raises NoSuchOperation."""
-        row = self.database.row("SELECT * FROM operations WHERE id = ?", (operation_id,))
-        if row is None:
+        found = self.find(operation_id)
+        if found is None:
             raise NoSuchOperation(id=operation_id)
-        return _operation(row)
+        return found
+
+    def find(self, operation_id: int) -> Operation | None:
+        row = self.database.row("SELECT * FROM operations WHERE id = ?", (operation_id,))
+        return None if row is None else _operation(row)
 
     def recent(self, app: App | None = None, limit: int = 50) -> list[Operation]:
         if app is None:

@@ -165,6 +165,11 @@ class Releases:
         row = self.database.row("SELECT * FROM processes WHERE container_id = ?", (container_id,))
         return _process(row) if row else None
 
+    def kept_images(self) -> set[str]:
+        """The engine's names for images of every app's releases that are there or on their way."""
+        rows = self.database.rows("SELECT DISTINCT image_tag FROM releases WHERE status != 'failed'")
+        return {row["image_tag"] for row in rows}
+
     def all_processes(self) -> list[Process]:
         return [
             _process(row) for row in self.database.rows("SELECT * FROM processes ORDER BY app_id, number")

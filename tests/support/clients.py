@@ -16,9 +16,11 @@ POLL_SECONDS = 0.02
 Answer = TypeVar("Answer")
 
 
-def until(question: Callable[[], Answer], hint: Callable[[], object] = lambda: "") -> Answer:
-    """The first true answer. Raises AssertionError with `hint` after WAIT_SECONDS."""
-    end = time.monotonic() + WAIT_SECONDS
+def until(
+    question: Callable[[], Answer], hint: Callable[[], object] = lambda: "", seconds: float = WAIT_SECONDS
+) -> Answer:
+    """The first true answer. Raises AssertionError with `hint` after `seconds`."""
+    end = time.monotonic() + seconds
     while not (answer := question()):
         assert time.monotonic() < end, f"waited in vain; {hint()}"
         time.sleep(POLL_SECONDS)

@@ -56,6 +56,35 @@ class PrivateEngine:
             self.process.wait(STOP_SECONDS)
             self.process = None
 
+    def power_off(self, number: int) -> None:
+        """All of it ends as when the machine is shut down, or with SIGKILL as in a power failure: containers too, and what
+        is only in memory is gone."""
+        self.stop(number)
+        if self.containerd is not None:
+            self.containerd.send_signal(number)
+            self.containerd.wait(STOP_SECONDS)
+            self.containerd = None
+        for process in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        for mount in _mounts_below(self.folder / "state") + _mounts_below(self.folder / "exec"):
+            subprocess.run(["umount", "--lazy", mount], check=False)
+        for name in ("state", "exec"):
+            subprocess.run(["rm", "-rf", "--one-file-system", str(self.folder / name)], check=False)
+        (self.folder / "containerd.sock").unlink(missing_ok=True)
+
+    def _processes(self) -> list[int]:
+        """The shims that are left, and what they keep."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and f"{self.folder}/".encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+        for shim in found:
+            with contextlib.suppress(OSError):
+                found += [int(item) for item in Path(f"/proc/{shim}/task/{shim}/children").read_text().split()]
+        return found
+
     def close(self) -> None:
         """End all of it, and the containers; only a running engine can do that."""
         if self.process is None or self.process.poll() is not None:
