@@ -7,28 +7,29 @@ import os
 from pathlib import Path
 
 from paas.gateway import stub
+from paas.gateway.dispatcher import ALONE
 from paas.settings import Settings
 
 REPLY_BYTES = 4096
 
 
 def command(settings: Settings, caller: str, *words: str) -> str | None:
-    """Run `paas WORDS` to its end; None when it succeeded, else what it said, on one line."""
+    """Run `paas WORDS` to its end; None when it succeeded, else what it said, on one line. It goes on without us."""
     encoded = [word.encode() for word in words]
-    request = stub.encode("host", b"", os.fsencode(settings.root), {b"PAAS_CALLER": caller.encode()}, encoded)
-    reader, writer = os.pipe2(os.O_CLOEXEC)
+    environment = {b"PAAS_CALLER": caller.encode(), ALONE.encode(): b"1"}
+    request = stub.encode("host", b"", os.fsencode(settings.root), environment, encoded)
     said = reply = b""
     try:
         with (
-            os.fdopen(reader, "rb") as errors,
-            os.fdopen(writer, "wb") as theirs,
+            # No pipe: nobody may be there to read it when the command writes.
+            os.fdopen(os.memfd_create("said"), "r+b", buffering=0) as errors,
             Path(os.devnull).open("r+b", buffering=0) as nothing,
             contextlib.closing(stub.connect(os.fsencode(settings.root))) as connection,
         ):
-            stub.send(connection, request, [nothing.fileno(), nothing.fileno(), theirs.fileno()])
-            theirs.close()
-            said = errors.read()
+            stub.send(connection, request, [nothing.fileno(), nothing.fileno(), errors.fileno()])
             reply = connection.recv(REPLY_BYTES)
+            errors.seek(0)
+            said = errors.read()
     except OSError as error:
         said = str(error).encode()
     if reply[:1] == b"\0":

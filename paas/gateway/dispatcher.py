@@ -27,6 +27,8 @@ from paas.settings import Settings
 
 REQUEST_SECONDS = 10.0
 BACKLOG = 1024
+# Said by our own agent: the command goes on when whoever sent it is gone.
+ALONE = "PAAS_ALONE"
 
 
 class AlreadyRunning(PaasError):
@@ -78,7 +80,8 @@ class Dispatcher:
         commands.standard_streams()
         commands.prepare(self.settings, request)
         interrupts.install()
-        interrupts.watch([connection.fileno(), 1], _pass_signals_on)
+        if ALONE not in request.environment:
+            interrupts.watch([connection.fileno(), 1], _pass_signals_on)
         commands.watch_parent(request, extra)
         code = commands.run(
             self.settings,

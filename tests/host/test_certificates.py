@@ -19,6 +19,7 @@ from support.clients import until
 from support.pebble import Pebble, running_pebble
 from support.server import Paas, running_paas
 from support.state import operations
+from support.whole import service
 from test_router_support import Upstream
 
 SHORT_SECONDS = 18
@@ -193,6 +194,18 @@ def test_a_killed_run_leaves_nothing_in_the_way(server: Paas, pebble: Pebble, ap
     reaches(server, app, domain, "valid until")
     assert [item["status"] for item in renewals(server, app)] == ["succeeded", "failed"]
     get(server, domain, pebble.root())
+
+
+def test_the_agent_is_killed_during_a_run(server: Paas, pebble: Pebble, app: str) -> None:
+    server.command("certs:auto", app, "on").ok()
+    until(lambda: renewals(server, app))
+    agent = service(server, "agent")
+    os.kill(agent, signal.SIGKILL)
+    until(lambda: service(server, "agent") != agent)
+    reaches(server, app, f"{app}.test", "valid until")
+    get(server, f"{app}.test", pebble.root())
+    # The authority was asked once.
+    assert [item["status"] for item in until(lambda: renewals(server, app))] == ["succeeded"]
 
 
 def test_short_lived_certificates_are_renewed_before_they_end(
