@@ -156,6 +156,7 @@ def _reason(error: Exception) -> str:
         "No such file or directory",
         "Connection refused",
         "Connection aborted",
+        "Connection broken",
         "Permission denied",
         TIMED_OUT,
     ):
