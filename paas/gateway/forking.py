@@ -27,7 +27,7 @@ class ForkingServer:
     `handle` gets the connection and what to call when it knows that somebody wants something. Beyond `limit` children
     at a time the oldest that has not called it makes room (SIGALRM); where there is none, `refuse` answers, in the
     server itself, so it must not block. A child is on its own: the end of the server doesn't end it. `prepare` is
-    called in the server before each fork.
+    called in the server before each fork; a connection that `admit` says no to is closed.
     """
 
     listener: socket.socket
@@ -35,6 +35,7 @@ class ForkingServer:
     refuse: Callable[[socket.socket], None]
     limit: int
     prepare: Callable[[], None] = lambda: None
+    admit: Callable[[socket.socket], bool] = lambda _connection: True
     # Each child's place, the oldest child first.
     children: dict[int, int] = field(default_factory=dict)
     _stopping: bool = False
@@ -96,6 +97,8 @@ class ForkingServer:
             select.select([], [], [], ACCEPT_RETRY_SECONDS)
             return
         with connection:
+            if not self.admit(connection):
+                return
             if not self._free and not self._make_room():
                 self.refuse(connection)
                 return

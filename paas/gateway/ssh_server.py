@@ -1,6 +1,6 @@
 """The embedded SSH server: public keys only, one process per connection, commands only.
 
-The user name is ignored, the key decides. There is no forwarding, no agent, no sftp and no X11: whatever
+The user name is ignored, the key decides. Ten keys may be tried on a connection. There is no forwarding, no agent, no sftp and no X11: whatever
 paramiko's ServerInterface doesn't get a method for here, it refuses.
 """
 
@@ -27,6 +27,8 @@ from paramiko.auth_handler import AuthHandler
 
 from paas.errors import PaasError
 from paas.gateway.forking import ForkingServer, call_ourselves, close_other_descriptors
+from paas.gateway.ssh_algorithms import Transport
+from paas.gateway.ssh_failures import FailedLogins
 from paas.gateway.ssh_refused import RefusedLog
 from paas.gateway.ssh_session import Session
 from paas.settings import Listen, Settings
@@ -47,20 +49,6 @@ BACKLOG = 256
 
 class AddressInUse(PaasError):
     """{address} can't be listened on ({reason}). Nothing was started. Stop what uses it, or set {variable} to another address"""
-
-
-class Transport(paramiko.Transport):
-    """paramiko's, with today's algorithms only."""
-
-    _preferred_kex = tuple(
-        name
-        for name in ("mlkem768x25519-sha256", "curve25519-sha256@libssh.org", "diffie-hellman-group16-sha512")
-        if name in paramiko.Transport._preferred_kex  # type: ignore[attr-defined]
-    )
-    # GCM first and for OpenSSH alone: its client would take the slower aes128-ctr if it were offered.
-    _preferred_ciphers = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-    _preferred_macs = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
-    _preferred_keys = ("ssh-ed25519",)
 
 
 class _QuickSocket(socket.socket):
@@ -179,12 +167,17 @@ class SshServer:
     settings: Settings
     find_key: FindKey
     refused: RefusedLog = field(default_factory=RefusedLog)
+    failures: FailedLogins = field(default_factory=FailedLogins)
 
     def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve on `listener` until SIGTERM. Connections that are open then are left alone."""
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
         self.host_key = host_key(self.settings)
-        ForkingServer(listener, self.handle, self._refuse, self.settings.max_connections).run(ready)
+        limit = self.settings.max_connections
+        ForkingServer(listener, self.handle, self._refuse, limit, admit=self._admit).run(ready)
+
+    def _admit(self, connection: socket.socket) -> bool:
+        return self.failures.admit(_peer(connection))
 
     def _refuse(self, connection: socket.socket) -> None:
         """What a client is told before it has told anything itself; `ssh -v` shows it."""
@@ -214,6 +207,7 @@ class SshServer:
 
         def tell() -> None:
             if client.offered and not login.is_authenticated():
+                self.failures.failed(address)
                 self.refused.write(address, client.offered)
 
         def too_slow(*_: object) -> None:
