@@ -71,7 +71,7 @@ def create(app: AppArgument = "") -> None:
     handle = environment()
     if handle is not None:
         EnvironmentName.parse(handle)
-    created = plugged.create_app(session(), name)
+    created = plugged.create_app(session(), name, f"in {handle}" if handle else "")
     console = session().console
     if handle is None:
         console.step(f"Creating {created.name}...")

@@ -66,7 +66,7 @@ def receive_pack(path: PathArgument) -> int:
         if session().properties.computed(GLOBAL, "app", "disable-autocreation") == "true":
             raise AutoCreationDisabled()
         try:
-            app = plugged.create_app(session(), name)
+            app = plugged.create_app(session(), name, "by a push")
         except NameTaken:  # by another push at the same moment
             app = session().apps.get(name)
     return _serve("git-receive-pack", app, int(session().properties.computed(app.id, "git", "push-max-size")))

@@ -40,6 +40,7 @@ def clone(session: Session, app: App, name: AppName, skip_deploy: bool) -> None:
         record = session.releases.find(original.id, original.current_release)
     tell_agent(session.settings, CERTIFICATES)
     if skip_deploy or record is None:
+        session.operations.done(copy, "apps:clone", words, session.caller)
         return
     with operation(session, copy, "apps:clone", words) as running:
         try:

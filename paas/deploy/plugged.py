@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from paas.store.apps import App
 
 Change = Callable[[Route], Route]
+CREATION = "apps:create"
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,16 @@ def after_deploy(session: Session, app: App, release: Release) -> None:
             session.console.warn(line)
 
 
-def create_app(session: Session, name: AppName) -> App:
-    """A new app, of which plugins know. Raises NameTaken."""
-    with session.database.transaction():
-        app = session.apps.create(name)
-        call(session.settings, "paas_app_created", session=session, app=app)
+def create_app(session: Session, name: AppName, words: str = "") -> App:
+    """A new app, of which plugins know; recorded with `words`, and so is that there is none. Raises NameTaken."""
+    try:
+        with session.database.transaction():
+            app = session.apps.create(name)
+            call(session.settings, "paas_app_created", session=session, app=app)
+            session.operations.done(app, CREATION, words, session.caller)
+    except PaasError as error:
+        session.operations.done(None, CREATION, " ".join(filter(None, (name, words))), session.caller, str(error))
+        raise
     return app
 
 

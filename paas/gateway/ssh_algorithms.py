@@ -19,7 +19,7 @@ class Sntrup761X25519:
     """``sntrup761x25519-sha512``, which OpenSSH takes first from 8.5 (2021) to 9.8 and which paramiko has not got."""
 
     name = "sntrup761x25519-sha512"
-    hash_algo = hashlib.sha512
+    hash_algo = staticmethod(hashlib.sha512)  # paramiko derives the keys with it
 
     def __init__(self, transport: Any) -> None:
         self.transport = transport

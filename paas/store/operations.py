@@ -42,6 +42,11 @@ class Operations:
         )
         return self.get(int(cursor.lastrowid or 0))
 
+    def done(self, app: App | None, kind: str, words: str, caller: Caller, failure: str = "") -> None:
+        """Record what is over already: with a `failure` that it did not happen."""
+        record = self.start(app, kind, words, caller)
+        self.finish(record.id, "failed" if failure else "succeeded", failure)
+
     def get(self, operation_id: int) -> Operation:
         """Raises NoSuchOperation."""
         found = self.find(operation_id)

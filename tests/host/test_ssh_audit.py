@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 import paramiko
 import pytest
+from conftest import Start
+from paramiko.auth_handler import AuthHandler
 from paramiko.message import Message
 from support.doors import Door
 from support.server import Paas, run
@@ -99,9 +100,11 @@ class Impostor(paramiko.Ed25519Key):
         return self.shown.asbytes()
 
 
-def test_offering_the_administrators_key_gives_nothing(host: Door) -> None:
+def test_offering_the_administrators_key_gives_nothing(host: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Attack: offer the administrator's public key, never prove it, then log in with a key that may do nothing."""
     paas = host.paas
+    # The answer that such a key would do has a number that paramiko's client doesn't expect here.
+    monkeypatch.setattr(AuthHandler, "_parse_userauth_info_request", lambda *_: None)
     host.ssh("apps:create", "prize").ok()
     host.ssh("ssh-keys:add", "--role", "view:prize", "mallory", input=host.add_key("mallory")).ok()
     own = paas.root.parent / "embedded.mallory"
@@ -140,7 +143,7 @@ def test_ten_keys_a_connection(paas: Paas, tmp_path: Path) -> None:
                 except paramiko.AuthenticationException:
                     if not client.is_active():
                         raise
-        assert tried == 10
+        assert tried in (10, 11)  # The client may try once more before it has read that it was hung up on.
 
 
 FORWARDING = {
@@ -166,7 +169,7 @@ def test_nothing_is_forwarded(door: Door, tmp_path: Path, kind: str) -> None:
     assert not (tmp_path / "back").exists()
 
 
-def test_a_unix_socket_is_not_reached(door: Door, tmp_path: Path) -> None:
+def test_a_unix_socket_is_not_reached(door: Door, tmp_path: Path, start: Start) -> None:
     """Attack: a forwarded Docker socket is root."""
     with socket.socket(socket.AF_UNIX) as target, socket.socket(socket.AF_UNIX) as client:
         target.bind(str(tmp_path / "docker.sock"))
@@ -174,15 +177,10 @@ def test_a_unix_socket_is_not_reached(door: Door, tmp_path: Path) -> None:
         here = tmp_path / "here"
         words = door.ssh_command("-v", "-N", "-L", f"{here}:{tmp_path}/docker.sock")
         # ssh takes options after the host, too.
-        with subprocess.Popen(words, env=door.paas.env, stderr=subprocess.PIPE, text=True) as ssh:
-            assert ssh.stderr
-            for line in ssh.stderr:
-                if "Entering interactive session" in line or "pledge" in line:
-                    break
-            client.connect(str(here))
-            client.settimeout(20)
-            assert client.recv(1) == b""
-            ssh.terminate()
+        ssh = start(words, door.paas.env)
+        ssh.says("Entering interactive session")
+        client.connect(str(here))
+        ssh.says("open failed")
         target.setblocking(False)
         with pytest.raises(BlockingIOError):
             target.accept()
