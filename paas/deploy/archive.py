@@ -281,11 +281,11 @@ class _Counted:
         return data
 
 
-class _Header(tarfile.TarInfo):
+class BoundedHeader(tarfile.TarInfo):
     """A header whose own length is bounded: tarfile reads long names and attributes into memory."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> BoundedHeader:
         if len(buf) != tarfile.BLOCKSIZE:
             raise ValueError("it ends early")
         if not any(buf):
@@ -309,7 +309,7 @@ def _read_tar(file: IO[bytes], content: Content) -> None:
     most = limits.size + (limits.entries + 1) * TAR_ENTRY_BYTES + SPARE_BYTES
     source: Any = _Counted(plain, most, limits)
     # As a stream: an entry can't send the reader back, and none is read twice.
-    with tarfile.open(fileobj=source, mode="r|", tarinfo=_Header) as archive:
+    with tarfile.open(fileobj=source, mode="r|", tarinfo=BoundedHeader) as archive:
         for member in archive:
             content.count()
             _add_member(archive, member, content)

@@ -91,15 +91,18 @@ def held_of(layers: tuple[str, ...], known: list[Image]) -> int:
     return max((held_layers(layers, image.layers) for image in known), default=0)
 
 
-def load(session: Session, app: App, ref: ImageRef, stream: BinaryIO) -> list[str]:
-    """Put the image of a client's stream together and load it; the names and ids it has. Raises LayersMissing, LoadFailed."""
-    archive = LayerArchive(session, app, ref, stream)
+def load(session: Session, app: App, ref: ImageRef, stream: BinaryIO, name: str) -> None:
+    """Put the image of a client's stream together and load it under `name`. Raises LayersMissing, LoadFailed."""
+    archive = LayerArchive(session, app, ref, stream, name)
     with archive.reading():
         image_id = archive.image_id()
     if image_id is not None:
-        return _named(session, app, ref, image_id)
+        if all(item.id != image_id for item in known_images(session, app, ref, image_id)):
+            raise LayersMissing(reason="the host does not have the image any more")
+        session.images.tag(image_id, name)
+        return
     try:
-        loaded = session.images.load_chunks(archive.chunks(), session.console)
+        session.images.load_chunks(archive.chunks(), session.console)
     except LoadFailed as error:
         if not archive.leaves_out:
             raise
@@ -108,17 +111,6 @@ def load(session: Session, app: App, ref: ImageRef, stream: BinaryIO) -> list[st
     finally:
         archive.close()
     archive.uploads.clear()
-    return loaded
-
-
-def _named(session: Session, app: App, ref: ImageRef, image_id: str) -> list[str]:
-    """Give an image that the app has the name under which it is deployed now."""
-    if all(item.id != image_id for item in known_images(session, app, ref, image_id)):
-        raise LayersMissing(reason="the host does not have the image any more")
-    if ref.is_id or ref.digest:
-        return [image_id]
-    session.images.tag(image_id, ref.name)
-    return [ref.name]
 
 
 class LayerArchive:
@@ -127,8 +119,8 @@ class LayerArchive:
     `leaves_out`: the engine was given all of it, but for layers that it should have.
     """
 
-    def __init__(self, session: Session, app: App, ref: ImageRef, stream: BinaryIO) -> None:
-        self.session, self.app, self.ref = session, app, ref
+    def __init__(self, session: Session, app: App, ref: ImageRef, stream: BinaryIO, name: str) -> None:
+        self.session, self.app, self.ref, self.name = session, app, ref, name
         self.uploads = Uploads(session.settings, app.id)
         self.leaves_out = False
         self._parts = frames(stream.read)
@@ -229,9 +221,8 @@ class LayerArchive:
             raise LayersMissing(reason="the host does not have all of the layers that were left out")
         self.leaves_out = bool(absent)
         name = f"{hashlib.sha256(config).hexdigest()}.json"
-        tags = [] if self.ref.is_id or self.ref.digest else [self.ref.name]
         paths = [f"{diff_id.removeprefix('sha256:')}.tar" for diff_id in layers]
-        manifest = json.dumps([{"Config": name, "RepoTags": tags, "Layers": paths}]).encode()
+        manifest = json.dumps([{"Config": name, "RepoTags": [self.name], "Layers": paths}]).encode()
         yield from _file(name, config)
         yield from _file("manifest.json", manifest)
 

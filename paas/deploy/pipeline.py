@@ -5,12 +5,12 @@ Lock → source → build → manifest → release → rollout → commit. What 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from paas import interrupts
-from paas.deploy import layers, plugged, source
+from paas.deploy import plugged, source
 from paas.deploy import release as releases
 from paas.deploy.app_json_env import with_env
 from paas.deploy.build import build_source
@@ -18,6 +18,7 @@ from paas.deploy.deploy_lock import refuse_locked
 from paas.deploy.deploy_source import forget_told
 from paas.deploy.endpoint import own_page, store_options
 from paas.deploy.hooks import lifecycle
+from paas.deploy.load import loaded
 from paas.deploy.manifest import PROCFILE
 from paas.deploy.manifest_files import read_manifest
 from paas.deploy.operation import RunningOperation, adopted_operation, announce, operation
@@ -29,7 +30,6 @@ from paas.deploy.services import sized
 from paas.deploy.session import Session
 from paas.deploy.skipped import note, skipped_release, skips
 from paas.deploy.source import Source
-from paas.deploy.space import ensure_space
 from paas.deploy.urls import urls
 from paas.errors import NotDeployed, PaasError
 from paas.model.image import ImageRef
@@ -39,10 +39,6 @@ from paas.steps import step
 from paas.store.apps import App
 from paas.store.locks import FileLock, app_lock
 from paas.store.releases import Retirement
-
-
-class ImageNotInArchive(PaasError):
-    """Loaded image tarball but the specified docker image was not found: {image}"""
 
 
 @dataclass(frozen=True)
@@ -83,18 +79,21 @@ def deploy_image(
     in_layers: bool = False,
 ) -> None:
     """git:from-image, and git:load-image where an `archive` to load first is given; `in_layers`: it comes from `paas -H`."""
-    with operation(session, app, kind, ref.text) as running:
+    with operation(session, app, kind, ref.text) as running, contextlib.ExitStack() as stack:
         app = running.app
         refuse_locked(session, app)
+        image = None
         if archive is not None:
-            with step("load"):
-                _load(session, ref, archive, app if in_layers else None)
+            image = stack.enter_context(loaded(session, ref, archive, running.id, app if in_layers else None))
         session.console.step("Generating build context")
         # Before the image is asked for: a wrong folder is told at once.
         if build_dir is not None:
             source.check_build_dir(build_dir)
-        with step("image"):
-            image = source.obtain_image(session, app, ref, session.config(app).all(), force)
+        if image is None or force:
+            with step("image"):
+                image = source.obtain_image(session, app, ref, session.config(app).all(), force)
+        else:
+            source.tell_it_is_here(session)
         session.repository(app).create(source.deploy_branch(session, app))
         commit = source.image_commit(session, app, ref, image, author, build_dir)
         session.console.step("Updating git repository with specified build context")
@@ -104,33 +103,6 @@ def deploy_image(
         with commit.written() as (folder, commit_id):
             source.push(session, app, folder, commit_id, running.lock, running.id)
         announce_deploy(session, running.app)
-
-
-def _load(session: Session, ref: ImageRef, archive: BinaryIO, layers_of: App | None = None) -> None:
-    """Load the archive and insist on the image being in it; else put the engine's names back as they were. `layers_of`: the
-    archive holds only the layers that this app's images don't have."""
-    ensure_space(session)
-    before = session.images.names()
-    try:
-        if layers_of is not None:
-            loaded = layers.load(session, layers_of, ref, archive)
-        else:
-            loaded = session.images.load(archive, session.console)
-    except PaasError:
-        interrupts.give_way()
-        raise
-    for name in loaded:
-        session.console.print(f"Loaded image: {name}" if ":" in name else f"Loaded image ID: {name}")
-    wanted = {ref.name, str(ref.digest)}
-    held = set(loaded) | {image.id for name in loaded if (image := session.images.find(name)) is not None}
-    if wanted & held:
-        return
-    for name in loaded:
-        if name in before:
-            session.images.tag(before[name], name)
-        else:
-            session.images.untag(name)
-    raise ImageNotInArchive(image=ref)
 
 
 def tell_unchanged(session: Session) -> None:

@@ -14,6 +14,11 @@ from paas.store.operations import alive
 INTERRUPTED = "the process was killed; what it had begun was undone"
 
 
+def loading_name(session: Session, operation_id: int) -> str:
+    """What an image that git:load-image brings is called until it is known what it is."""
+    return f"paas-{session.settings.root_id}/loading/image:{operation_id}"
+
+
 def recover(session: Session, app: App, except_operation: int | None = None) -> bool:
     """End the app's dead operations and remove what they made. The caller holds the app's lock.
 
@@ -34,6 +39,7 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
         for container_id in session.containers.ids(labels):
             if container_id not in known:
                 session.containers.remove(container_id)
+        session.images.untag(loading_name(session, record.id))
         # The caller may have waited for the lock: what the app is now counts.
         now = session.apps.by_id(app.id)
         current = session.releases.find(app.id, now.current_release) if now else None

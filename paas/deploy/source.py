@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -47,6 +48,8 @@ DETACHED = "detached"
 SOURCE_IMAGE = "source-image"
 # The remote of the last git:sync: what relative URLs of submodules and LFS content belong to.
 SYNC_REMOTE = "sync-remote"
+# What releases' images are called, here and by others on the same engine.
+OUR_NAME = re.compile(r"paas-[0-9a-f]{8}/")
 MAX_BUILD_DIR_BYTES = 1024 * 1024 * 1024
 
 
@@ -56,6 +59,10 @@ class InvalidBuildDir(PaasError):
 
 class InvalidAuthor(PaasError):
     """Invalid author {what}: {text}. Use one line without < and >"""
+
+
+class NameIsOurs(PaasError):
+    """{image} is a name that paas gives to releases. Nothing was changed. Give the image another name: docker tag {image} NAME"""
 
 
 class DeployRefused(PaasError):
@@ -125,10 +132,15 @@ def obtain_image(session: Session, app: App, ref: ImageRef, config: dict[str, st
     console = session.console
     image = session.images.resolve(ref)
     if image and not force:
-        console.step("Image exists on host, skipping pull")
+        tell_it_is_here(session)
         return image
     console.step("Force pulling image" if image else "Pulling image")
     return _pulled(session, ref, pull_credentials(session, app, config, ref), image)
+
+
+def tell_it_is_here(session: Session) -> None:
+    """Dokku's words for an image that needs no pull."""
+    session.console.step("Image exists on host, skipping pull")
 
 
 def pull_image(session: Session, app: App, ref: ImageRef, config: dict[str, str]) -> Image:
@@ -141,7 +153,14 @@ def pull_image(session: Session, app: App, ref: ImageRef, config: dict[str, str]
     return _pulled(session, ref, pull_credentials(session, app, config, ref), here)
 
 
+def refuse_our_name(ref: ImageRef) -> None:
+    """Only a release brings an image under such a name. Raises NameIsOurs."""
+    if OUR_NAME.match(ref.repository):
+        raise NameIsOurs(image=ref)
+
+
 def _pulled(session: Session, ref: ImageRef, credentials: Credentials | None, before: Image | None) -> Image:
+    refuse_our_name(ref)
     ensure_space(session)
     with step("pull"):
         pulled = session.images.pull(ref, session.console, credentials.for_pull() if credentials else None)

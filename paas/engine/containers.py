@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from paas.engine import limits, shared_network
 from paas.engine import options as docker_options
-from paas.engine import shared_network
 from paas.engine.client import engine_errors, limit, patience
 from paas.engine.networks import Networks
 from paas.engine.shared_network import FixedAddresses
@@ -26,7 +26,6 @@ LABEL_PROCESS = "paas.process"
 LABEL_ROOT = "paas.root"
 LABEL_OPERATION = "paas.operation"
 
-LOG_MAX_SIZE = "10m"
 READ_BYTES = 65536
 DEFAULT_GRACE_SECONDS = 10  # the engine's own
 
@@ -106,6 +105,7 @@ def create_call(spec: ContainerSpec, client: APIClient) -> CreateCall:
     options = docker_options.parse(spec.options)
     body: dict[str, Any] = client.create_container_config(**engine_arguments(spec, client))
     networks = docker_options.apply(options, body)
+    limits.settle(options.host, body["HostConfig"])
     return CreateCall(body, spec.name, options.platform, networks)
 
 
@@ -123,7 +123,7 @@ def engine_arguments(spec: ContainerSpec, client: APIClient) -> dict[str, Any]:
     host: dict[str, Any] = {
         "init": True,
         "network_mode": spec.network,
-        "log_config": {"type": "json-file", "config": {"max-size": LOG_MAX_SIZE}},
+        **limits.defaults(),
     }
     if spec.publish is not None:
         host["port_bindings"] = {f"{spec.publish}/tcp": ("127.0.0.1", None)}

@@ -208,7 +208,8 @@ class Images:
                             file = tar.extractfile(tar.next() or "")
                             found[path] = file.read() if file else b""
             finally:
-                self.client.remove_container(container, force=True)
+                # With the volumes that the image asked for.
+                self.client.remove_container(container, v=True, force=True)
         return found
 
 

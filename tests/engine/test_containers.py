@@ -154,7 +154,7 @@ def test_what_a_spec_becomes(containers: Containers, labels: dict[str, str], bus
         assert data["HostConfig"]["PortBindings"] == {"5000/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
         assert data["HostConfig"]["Init"] and data["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")
         assert {"A=b c", "E="} <= set(data["Config"]["Env"])
-        assert data["HostConfig"]["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m"}}
+        assert data["HostConfig"]["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "2", "max-size": "10m"}}
         containers.set_restart_policy(container, {"Name": "on-failure", "MaximumRetryCount": 10})
         policy = containers.inspect(container)["HostConfig"]["RestartPolicy"]
         assert policy == {"Name": "on-failure", "MaximumRetryCount": 10}

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import docker.errors
 import pytest
 from docker import APIClient
 
 from paas.console import Console
-from paas.deploy import pipeline
+from paas.deploy.load import NameIsTaken, loaded
 from paas.deploy.session import Session
-from paas.engine.images import Images, LoadFailed
+from paas.deploy.source import NameIsOurs
+from paas.engine.images import FileTooBig, Image, Images, LoadFailed
 from paas.errors import PaasError
+from paas.model.access import Reach, Role
 from paas.model.image import ImageRef
 from paas.settings import Settings
 
@@ -110,6 +118,54 @@ def test_a_tar_archive_that_holds_no_image(
     assert load(images, console, tar_of({"manifest.json": b"[]"})) == []
 
 
+def bring(session: Session, name: str, data: bytes) -> Image:
+    """Load as git:load-image does, and deploy nothing."""
+    with loaded(session, ImageRef.parse(name), io.BytesIO(data), 1) as image:
+        return image
+
+
+def unpacked(data: bytes) -> dict[str, bytes]:
+    """The files of an archive; links as what they lead to."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        opened = {item.name: archive.extractfile(item) for item in archive if not item.isdir()}
+        return {name: file.read() for name, file in opened.items() if file}
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return output.getvalue()
+
+
+def rewritten(data: bytes, change: Callable[[dict[str, Any]], dict[str, Any]]) -> bytes:
+    """The archive with another item in manifest.json."""
+    files = unpacked(data)
+    [item] = json.loads(files["manifest.json"])
+    return packed(files | {"manifest.json": json.dumps([change(item)]).encode()})
+
+
+@pytest.fixture
+def named(images: Images, build: Build, busybox: str) -> Iterator[str]:
+    """An image that nobody else has, under a name as users give them."""
+    name = build(f"FROM {busybox}\nLABEL for={uuid.uuid4()}\n")
+    image = images.find(name)
+    assert image is not None
+    other = f"paas-test-load-{os.getpid()}:1"
+    images.tag(image.id, other)
+    images.untag(name)
+    yield other
+    images.untag(other)
+
+
+@pytest.fixture
+def saved(api: APIClient, named: str) -> bytes:
+    return b"".join(api.get_image(named))
+
+
 def test_the_named_image_has_to_be_in_the_archive(
     session: Session, images: Images, build: Build, busybox: str, our_names: Names, name: str, archive: bytes
 ) -> None:
@@ -120,7 +176,7 @@ def test_the_named_image_has_to_be_in_the_archive(
     images.tag(now.id, name)
     before = our_names()
     with pytest.raises(PaasError, match="the specified docker image was not found: elsewhere:1") as caught:
-        pipeline._load(session, ImageRef.parse("elsewhere:1"), io.BytesIO(archive))
+        bring(session, "elsewhere:1", archive)
     assert len(caught.value.lines) == 1
     assert our_names() == before and before[name] == now.id
 
@@ -131,19 +187,166 @@ def test_a_name_that_was_not_there_before_goes_again(
     images.untag(name)
     before = our_names()
     with pytest.raises(PaasError, match="was not found: elsewhere:1"):
-        pipeline._load(session, ImageRef.parse("elsewhere:1"), io.BytesIO(archive))
+        bring(session, "elsewhere:1", archive)
     assert our_names() == before
 
 
 def test_the_named_image_is_told_as_docker_tells_it(
-    session: Session, images: Images, name: str, archive: bytes, printed: Callable[[], str]
+    session: Session, images: Images, named: str, saved: bytes, printed: Callable[[], str], our_names: Names
 ) -> None:
-    image = images.find(name)
+    image, before = images.find(named), our_names()
     assert image is not None
-    pipeline._load(session, ImageRef.parse(name), io.BytesIO(archive))
-    assert printed() == f"Loaded image: {name}\n"
-    pipeline._load(session, ImageRef.parse(image.id), io.BytesIO(archive))
-    assert images.find(name) == image
+    assert bring(session, named, saved).id == image.id
+    assert printed() == f"Loaded image: {named}\n"
+    assert bring(session, image.id, saved).id == image.id
+    assert printed().endswith(f"Loaded image ID: {image.id}\n")
+    assert images.find(named) == image and our_names() == before
+
+
+def limited(session: Session) -> Session:
+    """A session of a key that is no administrator's."""
+    session.reach = Reach({}, Role.DEPLOY)
+    return session
+
+
+def test_a_key_with_a_role_gets_no_name_that_somebody_else_has(
+    session: Session, images: Images, build: Build, busybox: str, named: str, saved: bytes, our_names: Names
+) -> None:
+    """Attack: an archive whose image is called like the one that other apps are built on."""
+    mine, base = images.find(named), images.find(build(f"FROM {busybox}\nLABEL the=base\n"))
+    assert mine is not None and base is not None
+    images.tag(base.id, named)
+    before = our_names()
+    with pytest.raises(NameIsTaken) as caught:
+        bring(limited(session), named, saved)
+    assert len(caught.value.lines) == 1
+    assert our_names() == before
+    now = images.find(named)
+    assert now is not None and now.id == base.id
+    assert images.find(mine.id) is None, "what was loaded is not left behind"
+
+
+def test_a_key_with_a_role_leaves_no_new_name_behind(session: Session, images: Images, named: str, saved: bytes) -> None:
+    images.untag(named)
+    with loaded(limited(session), ImageRef.parse(named), io.BytesIO(saved), 1) as image:
+        now = images.find(named)
+        assert now is not None and now.id == image.id
+        images.tag(image.id, "paas-test-kept:1")
+    assert images.find(named) is None
+    kept = images.find("paas-test-kept:1")
+    assert kept is not None and kept.id == image.id
+    images.untag("paas-test-kept:1")
+
+
+@pytest.mark.parametrize("wanted", ["paas-0123abcd/other:5", "docker.io/paas-0123abcd/other"])
+def test_no_archive_brings_the_name_of_a_release(session: Session, saved: bytes, wanted: str) -> None:
+    """Attack: another app's next start would take this image."""
+    with pytest.raises(NameIsOurs) as caught:
+        bring(session, wanted, saved)
+    assert len(caught.value.lines) == 1
+
+
+def test_names_in_the_archive_do_not_count(
+    session: Session, images: Images, named: str, saved: bytes, settings: Settings, build: Build, busybox: str, our_names: Names
+) -> None:
+    """Attack: beside the image that is asked for, the archive names another app's release."""
+    victim = build(f"FROM {busybox}\nLABEL a=victim\n")
+    before = our_names()
+    evil = rewritten(saved, lambda item: item | {"RepoTags": [victim, named], "repotags": [victim]})
+    bring(session, named, evil)
+    assert our_names() == before
+
+
+CRAFTED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "a-config-that-is-not-there": lambda item: item | {"Config": "nowhere.json"},
+    "a-config-that-is-a-layer": lambda item: item | {"Config": item["Layers"][0]},
+    "a-layer-too-few": lambda item: item | {"Layers": item["Layers"][1:]},
+    "a-layer-too-many": lambda item: item | {"Layers": item["Layers"] * 2},
+    "layers-elsewhere": lambda item: item | {"Layers": ["../../../etc/shadow"]},
+    "no-layers": lambda item: item | {"Layers": None},
+}
+
+
+@pytest.mark.parametrize("craft", CRAFTED)
+def test_crafted_lists_are_refused_in_one_line(
+    session: Session, named: str, saved: bytes, our_names: Names, api: APIClient, craft: str
+) -> None:
+    before = our_names()
+    with pytest.raises(LoadFailed) as caught:
+        bring(session, named, rewritten(saved, CRAFTED[craft]))
+    [line] = caught.value.lines
+    assert "Nothing was changed" in line and len(line) < 400
+    assert our_names() == before
+    api.ping()
+
+
+def with_layer(saved: bytes, *entries: tarfile.TarInfo) -> bytes:
+    """The archive with one more layer, which has these entries."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        for entry in entries:
+            archive.addfile(entry, io.BytesIO(bytes(entry.size)))
+    data = layer.getvalue()
+    files = unpacked(saved)
+    [item] = json.loads(files["manifest.json"])
+    config = json.loads(files.pop(item["Config"]))
+    config["rootfs"]["diff_ids"].append(f"sha256:{hashlib.sha256(data).hexdigest()}")
+    config.pop("history", None)
+    text = json.dumps(config).encode()
+    files |= {"more/layer.tar": data, f"{hashlib.sha256(text).hexdigest()}.json": text}
+    item |= {"Config": f"{hashlib.sha256(text).hexdigest()}.json", "Layers": [*item["Layers"], "more/layer.tar"]}
+    return packed(files | {"manifest.json": json.dumps([item]).encode()})
+
+
+def test_layers_do_not_reach_out(session: Session, images: Images, named: str, saved: bytes, tmp_path: Path) -> None:
+    """Attack: layers whose entries climb out of the image, or follow a link out of it."""
+    target = tmp_path / "target"
+    target.mkdir()
+    for name, link in ((f"../../../../../../../..{target}/climbed", ""), ("out", str(target)), ("hard", "/etc/hostname")):
+        entry = tarfile.TarInfo(name)
+        entries = [entry]
+        if link:
+            entry.type, entry.linkname = (tarfile.LNKTYPE if name == "hard" else tarfile.SYMTYPE), link
+            entries.append(tarfile.TarInfo(f"{name}/followed"))
+        with contextlib.suppress(LoadFailed):
+            bring(session, named, with_layer(saved, *entries))
+        assert list(target.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_a_manifest_is_not_followed(
+    session: Session, images: Images, named: str, saved: bytes, labels: dict[str, str]
+) -> None:
+    """Attack: Procfile and the others as links, devices, folders, giants."""
+    link, device, folder, fifo = (tarfile.TarInfo(f"app/{name}") for name in ("Procfile", "disk", "app.json", "pipe"))
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/shadow"
+    device.type, device.devmajor, device.devminor = tarfile.CHRTYPE, 1, 5
+    folder.type, fifo.type = tarfile.DIRTYPE, tarfile.FIFOTYPE
+    hard, plain = tarfile.TarInfo("app/hard"), tarfile.TarInfo("app/plain")
+    plain.size, hard.type, hard.linkname = 5, tarfile.LNKTYPE, "app/plain"
+    giant = tarfile.TarInfo("app/giant")
+    giant.size = 2 << 20
+    image = bring(session, named, with_layer(saved, plain, link, device, folder, fifo, hard, giant))
+    paths = [f"/app/{name}" for name in ("Procfile", "disk", "app.json", "pipe", "hard", "plain", "none")]
+    assert images.read_files(image.id, [*paths, "/proc/1/environ", "/dev/zero"]) == {
+        "/app/hard": bytes(5),
+        "/app/plain": bytes(5),
+    }
+    with pytest.raises(FileTooBig):
+        images.read_files(image.id, ["/app/giant"])
+
+
+def test_reading_files_leaves_no_volume_behind(images: Images, build: Build, busybox: str, api: APIClient) -> None:
+    image = images.find(build(f"FROM {busybox}\nVOLUME /data /more\n"))
+    assert image is not None
+    began = int(time.time())
+    assert images.read_files(image.id, ["/data/x", "/www/index.html"]) == {"/www/index.html": b"hello\n"}
+    told = list(api.events(since=began, until=int(time.time()) + 1, decode=True))
+    made = {item["Actor"]["ID"] for item in told if item["Type"] == "container" and item["from"] == image.id}
+    volumes = {item["Actor"]["ID"] for item in told if item["Actor"]["Attributes"].get("container") in made}
+    assert len(volumes) == 2
+    for volume in volumes:
+        with pytest.raises(docker.errors.NotFound):
+            api.inspect_volume(volume)
 
 
 def write_big_archive(path: Path, name: str, labels: dict[str, str]) -> None:
