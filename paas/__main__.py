@@ -79,6 +79,7 @@ def _serve(settings: Settings) -> int:
     """The supervisor: everything in the foreground. Raises PaasError when something can't be started."""
     from paas import cli
 
+    os.umask(command.UMASK)
     os.environ["PAAS_ROOT"] = str(settings.root)
     cli.warm(settings)
     from paas.agent import main as agent

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 
-def replace(path: Path, text: str, mode: int = 0o644) -> bool:
-    """Make `path` hold `text`, readable by all or as `mode` says; True when it did not before. Raises OSError."""
+def replace(path: Path, text: str, mode: int = 0o600) -> bool:
+    """Make `path` hold `text`, readable by its owner or as `mode` says; True when it did not before. Raises OSError."""
     data = text.encode()
     try:
         if path.read_bytes() == data:

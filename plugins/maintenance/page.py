@@ -65,6 +65,9 @@ def _from_tar(data: bytes) -> tuple[bytes, list[str]]:
                 if not member.isfile() or PurePosixPath(member.name).name.startswith("._"):
                     continue
                 if str(PurePosixPath(member.name)) == NAME:
+                    # One with holes may be of any size.
+                    if member.size > MAX_INPUT_BYTES:
+                        raise PageRefused(reason=f"{NAME} is more than {MAX_INPUT_BYTES} bytes")
                     file = archive.extractfile(member)
                     found = file.read() if file else None
                 else:

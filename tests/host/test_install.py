@@ -39,6 +39,17 @@ def test_units_are_valid(tmp_path: Path) -> None:
     assert (verified.code, verified.err) == (0, "")
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_units_are_hardened(unit: Path) -> None:
+    """`systemd-analyze security` gives at most 2.5 of 10, where 10 is a service that may do everything."""
+    found = run(["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=25", str(unit)])
+    assert found.code == 0, found.out
+    text = unit.read_text()
+    assert "\nUser=paas\n" in text and "NoNewPrivileges=true" in text and "SystemCallFilter=@system-service" in text
+    capabilities = "CAP_NET_BIND_SERVICE" if "haproxy" in text else ""
+    assert f"\nCapabilityBoundingSet={capabilities}\n" in text
+
+
 def test_help_names_every_command() -> None:
     helped = run([str(INSTALL), "--help"])
     assert helped.code == 0

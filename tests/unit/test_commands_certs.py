@@ -87,6 +87,24 @@ def archive(*entries: tuple[str, str], link: tuple[str, str] | None = None) -> s
     return file.getvalue().decode("utf-8", "surrogateescape")
 
 
+def with_a_hole(name: str, size: int) -> str:
+    """A tar with one file that is said to have `size` bytes, all of them zeros that are not in it."""
+    info = tarfile.TarInfo(name)
+    info.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[386:410] = b"%011o\0%011o\0" % (size, 0)
+    header[483:495] = b"%011o\0" % size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return (bytes(header) + bytes(1024)).decode("utf-8", "surrogateescape")
+
+
+def test_a_file_with_a_hole_is_not_filled(paas_command: Commands) -> None:
+    """Attack: a thousand bytes that would be eight gigabytes in memory."""
+    said = paas_command("certs:add", "web1", stdin=archive(PRIVATE)[: -10240 + 1024] + with_a_hole("server.crt", 8**11 - 1))
+    assert (said.code, said.err) == (1, " !     The .crt file is larger than 1048576 bytes\n")
+
+
 @pytest.fixture(autouse=True)
 def web1(paas_command: Commands) -> None:
     assert paas_command("apps:create", "web1").code == 0
