@@ -11,6 +11,7 @@ from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
 from paas.store.apps import App
 from paas.store.operations import alive
 
+LOAD = "git:load-image"
 INTERRUPTED = "the process was killed; what it had begun was undone"
 
 
@@ -39,7 +40,8 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
         for container_id in session.containers.ids(labels):
             if container_id not in known:
                 session.containers.remove(container_id)
-        session.images.untag(loading_name(session, record.id))
+        if record.kind == LOAD:
+            session.images.untag(loading_name(session, record.id))
         # The caller may have waited for the lock: what the app is now counts.
         now = session.apps.by_id(app.id)
         current = session.releases.find(app.id, now.current_release) if now else None

@@ -94,7 +94,10 @@ def apps_at_once(paas: Paas, engine: docker.DockerClient, image: str, count: int
         ended([begun(paas, door.ssh_command("git:from-image", name, image)) for name in names])
     for name in names:
         assert paas.http_get(name).status == 200
-        assert [(item["kind"], item["status"]) for item in operations(paas, name)] == [("git:from-image", "succeeded")]
+        assert [(item["kind"], item["status"]) for item in operations(paas, name)] == [
+            ("git:from-image", "succeeded"),
+            ("apps:create", "succeeded"),
+        ]
         assert len(containers(paas, engine, name)) == 1
     return figures
 

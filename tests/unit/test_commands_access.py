@@ -96,7 +96,7 @@ def test_operations_are_exported_a_line_each(paas: Commands) -> None:
     paas("ps:scale", "two", "web=2")
     assert len(records(paas)) == 20
     assert len(records(paas, "--since", "1h")) >= 31
-    assert [item["kind"] for item in records(paas, "two", "--since", "1h")] == ["ps:scale"]
+    assert [item["kind"] for item in records(paas, "two", "--since", "1h")] == ["ps:scale", "apps:create"]
     assert records(paas, "--since", "1h", "--key", "nobody") == []
     assert records(paas, "--since", "2100-01-01") == []
     found = records(paas, "one", "--since", "1970-01-01", "--key", "admin", "-n", "3")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from support.in_process import Commands, Said
 
@@ -136,7 +138,9 @@ def test_image_names_that_are_refused(web1: Commands, image: str) -> None:
     for command in ("git:from-image", "git:load-image"):
         said = web1(command, "web1", *words)
         assert said.code == 1 and said.err.startswith(" !     Invalid docker image: ") and said.err.count("\n") == 1
-    assert web1("operations", "web1", "--format", "json").out == ""
+    assert [json.loads(line)["kind"] for line in web1("operations", "web1", "--format", "json").out.splitlines()] == [
+        "apps:create"
+    ]
 
 
 def test_authors_that_are_refused(web1: Commands) -> None:

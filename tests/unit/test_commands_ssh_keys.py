@@ -96,11 +96,12 @@ def test_the_record_of_operations(paas_command: Commands) -> None:
     assert [(item["kind"], item["words"], item["caller"], item["door"], item["status"]) for item in records] == [
         ("ps:scale", "web=2", "admin", "host", "succeeded"),
         ("config:set", "K=********", "admin", "host", "succeeded"),
+        ("apps:create", "", "admin", "host", "succeeded"),
     ]
     lines = paas_command("operations").out.splitlines()
     assert lines[0] == "=====> Operations"
     assert lines[1].split() == ["ID", "App", "What", "By", "Started", "Took", "Status"]
-    assert lines[2].startswith("2   a    ps:scale web=2 ") and lines[2].endswith("succeeded")
+    assert lines[2].startswith("3   a    ps:scale web=2 ") and lines[2].endswith("succeeded")
     assert len(paas_command("operations", "-n", "1").out.splitlines()) == 3
 
 
