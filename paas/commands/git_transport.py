@@ -11,6 +11,7 @@ import typer
 
 from paas.commands.base import Group, session
 from paas.deploy import pipeline, plugged
+from paas.deploy.accept import Push, accepted, finish, settle_branch
 from paas.deploy.operation import record_push
 from paas.deploy.source import DEFAULT_BRANCH, deploy_branch
 from paas.deploy.space import ensure_any_space
@@ -85,8 +86,11 @@ def upload_pack(path: PathArgument) -> int:
 def _serve(service: Service, app: App, max_bytes: int = 0) -> int:
     repository = session().repository(app)
     repository.create(deploy_branch(session(), app))
+    finish(session(), app)
     began = time.monotonic()
     code, told = run_git_service(session().settings, service, repository.path, session().caller, max_bytes)
+    if told and code == 0:
+        accepted(session(), app)
     for item in told:
         record_push(session(), began, item)
     return code
@@ -133,11 +137,9 @@ def _receive(app: App, new: str, ref: str) -> None:
         raise PaasError(
             f"{printable(ref)} is no commit. Nothing was deployed. Push a branch or a tag of a commit"
         )
-    pipeline.deploy_pushed(session(), app, commit, branch)
-    if session().properties.get(app.id, "git", "deploy-branch") != branch:
+    pipeline.deploy_pushed(session(), app, Push(branch, ref, commit))
+    if settle_branch(session(), app, branch):
         console.step(f"Set {branch} as deploy-branch")
-        session().properties.set(app.id, "git", "deploy-branch", branch)
-        session().repository(app).set_head(branch)
 
 
 def _deploy_branch(app: App, ref: str) -> BranchName:

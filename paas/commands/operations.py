@@ -76,7 +76,7 @@ def _moment(item: Entry) -> float:
 
 def _json(item: Entry) -> dict[str, object]:
     if isinstance(item, Operation):
-        found = {name: value for name, value in asdict(item).items() if name not in ("pid", "pid_started")}
+        found = {name: value for name, value in asdict(item).items() if name not in ("pid", "pid_started", "committed")}
         return found | {"steps": item.steps_taken}
     return {
         "id": None,

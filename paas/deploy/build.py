@@ -48,7 +48,7 @@ def build_source(
 ) -> Built:
     """Pull and tag the source's image; without one build the commit's Dockerfile, or just tag where that says no
     more than FROM an image without ONBUILD. `fresh`: also what was built before is built again. Raises the errors of layout.py, BuildFailed, PullFailed."""
-    tag = f"paas-{session.settings.root_id}/{app.name}:{number}"
+    tag = session.image_tag(app, number)
     if source.image is not None:
         image = pull_image(session, app, source.image, config)
         session.images.tag(image.id, tag)

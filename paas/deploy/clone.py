@@ -57,7 +57,7 @@ def clone(session: Session, app: App, name: AppName, skip_deploy: bool) -> None:
 def _release_same(session: Session, running: RunningOperation, record: Release, image: Image) -> None:
     app = running.app
     number = session.releases.next_number(app)
-    tag = f"paas-{session.settings.root_id}/{app.name}:{number}"
+    tag = session.image_tag(app, number)
     session.images.tag(image.id, tag)
     plan = releases.Plan(
         description=f"Clone of {record.description.removeprefix('Clone of ')}",

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from paas.deploy import plugged, source
 from paas.deploy import release as releases
+from paas.deploy.accept import Push, promise
 from paas.deploy.app_json_env import with_env
 from paas.deploy.build import build_source
 from paas.deploy.deploy_lock import refuse_locked
@@ -125,15 +126,15 @@ def unchanged(session: Session, app: App, image_id: str | None, tree_id: str) ->
     )
 
 
-def deploy_pushed(session: Session, app: App, commit: str, branch: str) -> None:
+def deploy_pushed(session: Session, app: App, pushed: Push) -> None:
     """What hooks/pre-receive does with a commit of the deploy branch."""
     parent = session.caller.environment.get("PAAS_OPERATION")
     if parent:
         with adopted_operation(session, app, int(parent), _inherited_lock(session, app)) as running:
-            deploy_commit(session, running, commit)
+            deploy_commit(session, running, pushed.commit, pushed)
         return
-    with operation(session, app, "git-push", f"{branch} {commit[:12]}") as running:
-        deploy_commit(session, running, commit)
+    with operation(session, app, "git-push", f"{pushed.branch} {pushed.commit[:12]}") as running:
+        deploy_commit(session, running, pushed.commit, pushed)
         announce_deploy(session, running.app)
 
 
@@ -146,8 +147,9 @@ def _inherited_lock(session: Session, app: App) -> FileLock:
     return lock
 
 
-def deploy_commit(session: Session, running: RunningOperation, commit: str) -> None:
-    """Deploy a commit of the deploy branch: with the app's image if it has one set, else its Dockerfile.
+def deploy_commit(session: Session, running: RunningOperation, commit: str, pushed: Push | None = None) -> None:
+    """Deploy a commit of the deploy branch: with the app's image if it has one set, else its Dockerfile. `pushed`: what git
+    accepts when that succeeds.
 
     The commit of a git:from-image is the image, and unsets the other one.
     """
@@ -163,6 +165,8 @@ def deploy_commit(session: Session, running: RunningOperation, commit: str) -> N
     def also() -> None:
         source.attach(session, app)
         session.properties.set(app.id, "git", source.SOURCE_IMAGE, "")
+        if pushed:
+            promise(session, app, pushed)
 
     deploy(session, running, Change(found, config, _new_services(image), also))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 
+from paas.deploy.accept import finish
 from paas.deploy.agent_mail import CLEAN, tell_agent
 from paas.deploy.registry_push import end_push
 from paas.deploy.session import Session
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
 from paas.store.apps import App
+from paas.store.incoming import sweep
 from paas.store.operations import alive
 
 LOAD = "git:load-image"
@@ -25,7 +27,10 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
 
     Returns whether there was anything to undo.
     """
-    shutil.rmtree(session.repository(app).draft, ignore_errors=True)
+    repository = session.repository(app)
+    shutil.rmtree(repository.draft, ignore_errors=True)
+    sweep(repository.path)
+    finish(session, app)
     dead = [
         record
         for record in session.operations.open(app.id)
@@ -35,6 +40,8 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
         return False
     known = {process.container_id for process in session.releases.processes(app.id)}
     known |= {item.container_id for item in session.releases.retirements(app.id)}
+    # Before they go: a switch that was not committed has sent requests to them.
+    session.reroute()
     for record in dead:
         labels = {LABEL_ROOT: str(session.settings.root), LABEL_OPERATION: str(record.id)}
         for container_id in session.containers.ids(labels):
@@ -42,10 +49,7 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
                 session.containers.remove(container_id)
         if record.kind == LOAD:
             session.images.untag(loading_name(session, record.id))
-        # The caller may have waited for the lock: what the app is now counts.
-        now = session.apps.by_id(app.id)
-        current = session.releases.find(app.id, now.current_release) if now else None
-        done = current is not None and current.operation_id == record.id
+        done = bool(record.committed)
         session.operations.finish(record.id, "succeeded" if done else "failed", "" if done else INTERRUPTED)
     if not app.stopped:
         for process in session.releases.processes(app.id):
@@ -54,8 +58,18 @@ def recover(session: Session, app: App, except_operation: int | None = None) -> 
                 session.containers.start(process.container_id, process.name)
     end_push(session, app)
     for release in session.releases.pending(app.id):
-        session.images.untag(release.image_tag)
         session.releases.fail(app.id, release.number)
+    _forget_images(session, app)
     session.reroute()
     tell_agent(session.settings, CLEAN)
     return True
+
+
+def _forget_images(session: Session, app: App) -> None:
+    """Names that a build gave and no release has. One of a change of config or a rollback has its image by the name of an
+    earlier one."""
+    kept = session.releases.kept_images()
+    prefix = session.image_tag(app, "")
+    for name in session.images.names():
+        if name.startswith(prefix) and name.removeprefix(prefix).isdecimal() and name not in kept:
+            session.images.untag(name)

@@ -291,7 +291,11 @@ class Rollout:
             # Where those that are kept are by now.
             now = {process.container_id: process for process in session.releases.processes(self.app.id)}
             serving = [now.get(process.container_id, process) for process in serving]
-            switch(session, self.app, serving, lambda: self.commit(serving, retired))
+            switch(session, self.app, serving, lambda: self._commit(serving, retired))
+
+    def _commit(self, serving: list[Process], retired: list[Retirement]) -> None:
+        self.commit(serving, retired)
+        self.session.operations.commit(self.operation_id)
 
     def _undo(self) -> None:
         """Put the router back and remove what was started, as far as the engine lets us now; the rest is the

@@ -131,6 +131,10 @@ class Session:
         """The apps' network on the engine."""
         return f"paas-{self.settings.root_id}"
 
+    def image_tag(self, app: App, number: int | str) -> str:
+        """The name on the engine that keeps the image of the app's release `number`."""
+        return f"paas-{self.settings.root_id}/{app.name}:{number}"
+
     def config(self, app: App) -> Config:
         return Config(self.database, app.id)
 

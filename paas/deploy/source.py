@@ -21,6 +21,7 @@ from dulwich.objects import Blob, ObjectID
 
 from paas import interrupts, trace
 from paas.console import Console
+from paas.deploy.accept import accepted
 from paas.deploy.recovery import recover
 from paas.deploy.registry import USERNAME_KEY, Credentials, pull_credentials
 from paas.deploy.session import Session
@@ -270,6 +271,7 @@ def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, 
         for told in heard(line):
             add(told)
     if process.returncode == 0:
+        accepted(session, app)
         return
     if cancelled:
         raise cancelled
@@ -280,6 +282,9 @@ def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, 
         raise DeployFailed(reason=record.message)
     # The hook's command was killed, or git refused before it ran: what is there to undo is undone now.
     recover(session, app)
+    if session.operations.get(operation_id).status == "succeeded":
+        session.console.warn("The process that deployed was killed after its switch; the new release serves")
+        return
     raise DeployRefused(app=app.name, reason=_push_reason(said))
 
 

@@ -40,6 +40,7 @@ class Operation:
     message: str
     release: int | None
     steps: str = "[]"
+    committed: int = 0
 
     @property
     def open(self) -> bool:

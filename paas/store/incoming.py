@@ -49,6 +49,16 @@ def receiving(repository: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
+def sweep(repository: Path) -> None:
+    """Remove what killed pushes left, unless one is under way."""
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(repository / "objects", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _sweep(repository / "objects", descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _sweep(objects: Path, descriptor: int) -> None:
     """Remove quarantines, unless a push holds the lock."""
     with contextlib.suppress(BlockingIOError):

@@ -135,6 +135,10 @@ class Operations:
             (status, time.time(), message, operation_id),
         )
 
+    def commit(self, operation_id: int) -> None:
+        """Inside of the transaction in which its outcome is stored: from then on it is not undone."""
+        self.database.execute("UPDATE operations SET committed = 1 WHERE id = ?", (operation_id,))
+
     def set_steps(self, operation_id: int, steps: list[dict[str, object]]) -> None:
         """What took how long (paas.steps.in_milliseconds)."""
         text = json.dumps(steps, separators=(",", ":"))

@@ -267,7 +267,7 @@ def pusher_of(operation: int) -> int:
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if words[:2] == [b"git", b"push"] and mark in (entry / "environ").read_bytes().split(b"\0"):
+            if words[0] == b"git" and b"push" in words and mark in (entry / "environ").read_bytes().split(b"\0"):
                 return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
     raise AssertionError("no git push runs")
 

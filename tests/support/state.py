@@ -13,7 +13,7 @@ import docker
 from support.server import Paas
 
 # What grows with every command, whether it changes something or not, and what is kept to be faster the next time.
-RECORDS = ("operations", "paas.db", "log", "cache", "checkouts")
+RECORDS = ("operations", "paas.db", "log", "cache", "checkouts", "locks/builds", "run/engine-root.json")
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,12 @@ class FakeContainers:
 
 
 class FakeImages:
-    def __init__(self) -> None:
+    def __init__(self, names: list[str]) -> None:
+        self.tags = names
         self.untagged: list[str] = []
+
+    def names(self) -> dict[str, str]:
+        return dict.fromkeys(self.tags, "i")
 
     def untag(self, name: str) -> None:
         self.untagged.append(name)
@@ -165,19 +169,23 @@ def test_a_second_change_takes_its_turn_and_says_for_whom(session: Session, app:
     assert latest(session).status == "succeeded"
 
 
-def leave_behind(session: Session, app: App, pid: int, release: int) -> Operation:
+def leave_behind(session: Session, app: App, pid: int, release: int, image: str = "") -> Operation:
     """A deploy that was killed after it had recorded its release."""
     record = session.operations.start(app, "git-push", "", session.caller)
     session.operations.run(record.id)
     session.database.execute("UPDATE operations SET pid = ?, pid_started = '1' WHERE id = ?", (pid, record.id))
     session.releases.add(
-        Release(app.id, release, "pending", record.id, 0, "", None, None, "i", f"t:{release}", {}, Manifest({WEB: None}), {})
+        Release(
+            app.id, release, "pending", record.id, 0, "", None, None, "i", image or session.image_tag(app, release), {},
+            Manifest({WEB: None}), {},
+        )
     )
     return record
 
 
 def engine(session: Session, by_operation: dict[int, list[str]]) -> tuple[FakeContainers, FakeImages, FakeRouter]:
-    containers, images, router = FakeContainers(by_operation), FakeImages(), FakeRouter()
+    tags = [f"{session.image_tag(app, number)}" for app in session.apps.all() for number in (1, 2)]
+    containers, images, router = FakeContainers(by_operation), FakeImages([*tags, "other:1"]), FakeRouter()
     session.containers, session.images, session.router = containers, images, router  # type: ignore[assignment]
     return containers, images, router
 
@@ -190,7 +198,9 @@ def test_what_a_killed_deploy_began_is_undone_by_the_next_command(session: Sessi
     with operation(session, app, "x") as running:
         pass
     assert containers.removed == ["new"], "what serves is left alone"
-    assert images.untagged == ["t:1"] and router.applied == 1
+    # That of an image that was built and got no release, too.
+    assert images.untagged == [session.image_tag(app, 1), session.image_tag(app, 2)]
+    assert router.applied == 2, "once before the containers go, and once for those that were started"
     ended = session.operations.get(dead.id)
     assert (ended.status, ended.message) == ("failed", INTERRUPTED)
     assert [item.status for item in session.releases.all(app)] == ["failed"]
@@ -203,11 +213,26 @@ def test_a_deploy_that_was_killed_after_its_commit_counts_as_done(session: Sessi
     assert release is not None
     serving = Process("s" * 64, app.id, 1, WEB, 1, "10.0.0.2", 5000)
     session.releases.commit(app, release, [serving], {WEB: 1}, {}, [])
+    session.operations.commit(dead.id)
     containers, images, _ = engine(session, {dead.id: [serving.container_id]})
     with operation(session, app, "x"):
         pass
     assert session.operations.get(dead.id).status == "succeeded"
-    assert (containers.removed, images.untagged) == ([], [])
+    assert (containers.removed, images.untagged) == ([], [session.image_tag(app, 2)])
+
+
+def test_a_change_of_config_that_was_killed_leaves_its_image_to_the_release_that_serves(
+    session: Session, app: App, dead_pid: int
+) -> None:
+    served = leave_behind(session, app, dead_pid, 1)
+    session.releases.keep(session.releases.pending(app.id)[0])
+    session.operations.finish(served.id, "succeeded")
+    leave_behind(session, app, dead_pid, 3, image=session.image_tag(app, 1))
+    _, images, _ = engine(session, {})
+    with operation(session, app, "x"):
+        pass
+    assert images.untagged == [session.image_tag(app, 2)]
+    assert [item.status for item in session.releases.all(app)] == ["failed", "succeeded"]
 
 
 def test_operations_that_still_live_are_left_alone(session: Session, app: App) -> None:
