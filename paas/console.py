@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import AnyStr, BinaryIO, TextIO
 
-from paas.errors import Cancelled
+from paas.errors import Cancelled, legible
 
 STEP = "-----> "
 HEADLINE = "=====> "
@@ -87,7 +87,7 @@ class Console:
         self._guard(lambda: _write_raw(stream, data))
 
     def warn(self, text: str) -> None:
-        self._lines(WARNING, text, self.err)
+        self._lines(WARNING, legible(text), self.err)
 
     def table(self, rows: Iterable[Iterable[object]]) -> None:
         """Columns aligned by their widest cell, two spaces apart."""

@@ -7,10 +7,31 @@ An error class's docstring is its message: one line that says what happened, wha
 from __future__ import annotations
 
 import inspect
+import re
 
 REFUSED = 1
 USAGE = 2
 NO_SUCH_APP = 20
+
+MAX_LINE = 1000
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def printable(text: str, limit: int = 120) -> str:
+    """`text` for a message: control characters escaped, never more than `limit` characters."""
+    clean = "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in text[: limit + 1]
+    )
+    return clean if len(clean) <= limit else clean[:limit] + "…"
+
+
+def legible(text: str) -> str:
+    """A message of one or more lines, whatever somebody's words in it are: nothing that a terminal obeys, no line without end."""
+    if text.isprintable() and len(text) <= MAX_LINE:
+        return text
+    lines = [printable(_COLOURS.sub("", line).expandtabs(), MAX_LINE) for line in text.split("\n")]
+    return "\n".join(lines)
 
 
 class PaasError(Exception):
@@ -22,7 +43,7 @@ class PaasError(Exception):
         if args:
             fields["text"] = args[0]
         template = inspect.cleandoc(type(self).__doc__ or "{text}")
-        super().__init__(template.format(**fields))
+        super().__init__(legible(template.format(**fields)))
         self.fields = fields
 
     @property

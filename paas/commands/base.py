@@ -222,7 +222,7 @@ def confirm(what: str, name: str) -> None:
 def wants_json(given: str) -> bool:
     """Read a --format. Raises InvalidFormat."""
     if given not in ("stdout", "text", "json"):
-        raise InvalidFormat(given=given)
+        raise InvalidFormat(given=printable(given))
     return given == "json"
 
 
@@ -230,4 +230,4 @@ def no_more(words: Iterable[str]) -> None:
     """Refuse arguments that a command has no use for."""
     extra = list(words)
     if extra:
-        raise UsageError(f"Unexpected argument(s): {' '.join(extra)}")
+        raise UsageError(f"Unexpected argument(s): {printable(' '.join(extra))}")

@@ -146,7 +146,7 @@ def get(
     if not keys:
         raise KeyExpected()
     if len(keys) > 1:
-        raise PaasError(f"Unexpected argument(s): [{' '.join(keys[1:])}]")
+        raise PaasError(f"Unexpected argument(s): [{printable(' '.join(keys[1:]))}]")
     value = shown({keys[0]: config.get(keys[0]) or ""})[keys[0]]
     if config.get(keys[0]) is None:
         if not aptible_style():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paas.console import Console
-from paas.errors import REFUSED
+from paas.errors import REFUSED, printable
 
 BUILDPACKS = "paas builds Dockerfiles and does not use {what}. Add a Dockerfile, or deploy an image with git:from-image"
 PROXY = "the router of paas is its own HAProxy, which needs no settings of {what}. Use domains:*, ports:* and proxy:report"
@@ -60,5 +60,5 @@ def reason(name: str) -> str | None:
 
 def refuse(name: str, why: str, console: Console) -> int:
     """The answer of all of them: one line, and exit code 1."""
-    console.warn(f"{name} is not a part of paas: {why}")
+    console.warn(f"{printable(name)} is not a part of paas: {why}")
     return REFUSED

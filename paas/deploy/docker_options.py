@@ -15,6 +15,7 @@ from paas.engine import build_options, options
 from paas.engine.options import BadOption
 from paas.errors import PaasError
 from paas.model.names import ProcessType, printable
+from paas.model.words import split as words_of
 from paas.store.apps import App
 
 NAMESPACE = "docker-options"
@@ -58,7 +59,7 @@ def normal(words: Sequence[str], phase: str) -> str:
     found = list(words)
     if len(found) == 1:
         try:
-            found = shlex.split(found[0])
+            found = words_of(found[0])
             _check(found, phase)
         except ValueError:
             raise BadOption(option=printable(words[0]), reason="it has an unclosed quote") from None
@@ -74,7 +75,7 @@ def normal(words: Sequence[str], phase: str) -> str:
 
 def _reads_as(text: str, words: list[str]) -> bool:
     try:
-        return shlex.split(text) == words
+        return words_of(text) == words
     except ValueError:
         return False
 
@@ -95,7 +96,7 @@ def _check(words: Sequence[str], phase: str) -> None:
 
 def flag_names(words: Sequence[str], phase: str) -> str:
     """What may be written down of an option: its flags without their values."""
-    return " ".join(flag for flag, _ in _pairs(shlex.split(normal(words, phase)), phase))
+    return " ".join(flag for flag, _ in _pairs(words_of(normal(words, phase)), phase))
 
 
 def listed(session: Session, app: App, scope: str) -> list[str]:
@@ -153,7 +154,7 @@ def _phase(scope: str) -> str:
 
 def _meaning(option: str, scope: str) -> list[tuple[str, str]]:
     """Two ways to write the same option (``-v a``, ``--volume=a``) mean the same."""
-    return _pairs(shlex.split(option), _phase(scope))
+    return _pairs(words_of(option), _phase(scope))
 
 
 def option_words(
@@ -162,5 +163,5 @@ def option_words(
     """All words of a phase: those for every process, then those of the process type."""
     wanted = [phase, *([f"{phase}.{process_type}"] if process_type else [])]
     return tuple(
-        word for scope in wanted for option in listed(session, app, scope) for word in shlex.split(option)
+        word for scope in wanted for option in listed(session, app, scope) for word in words_of(option)
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import shlex
 from collections.abc import Mapping
 
 from paas.deploy import network
@@ -27,7 +26,8 @@ from paas.engine.images import Image
 from paas.engine.options import without
 from paas.engine.shared_network import FixedAddresses
 from paas.errors import PaasError
-from paas.model.names import ProcessType
+from paas.model.names import ProcessType, printable
+from paas.model.words import split
 from paas.model.release import WEB, Release
 from paas.store.apps import App
 from paas.store.config import Config
@@ -78,9 +78,9 @@ def command_words(
         return f"{_MARK}{len(found) - 1}{_MARK}"
 
     try:
-        words = shlex.split(_EXPANDED.sub(mark, line.replace(_MARK, "")))
+        words = split(_EXPANDED.sub(mark, line.replace(_MARK, "")))
     except ValueError:
-        raise UnreadableCommand(process_type=process_type, command=line) from None
+        raise UnreadableCommand(process_type=process_type, command=printable(line)) from None
     return tuple(_MARKED.sub(lambda match: found[int(match[1])], word) for word in words)
 
 

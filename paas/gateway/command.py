@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import os
 import pwd
-import shlex
 import signal
 import sys
 import time
@@ -18,9 +17,10 @@ from pathlib import Path
 
 from paas import interrupts
 from paas.console import WARNING
-from paas.errors import Cancelled, PaasError, UsageError
+from paas.errors import Cancelled, PaasError, UsageError, legible
 from paas.gateway.protocol import Request
 from paas.model.caller import Caller
+from paas.model.words import split
 from paas.settings import Settings
 
 Command = Callable[[list[str], Caller], int]
@@ -68,7 +68,7 @@ def words_of(request: Request) -> list[str]:
         if "\0" in line:
             raise UnreadableCommand(reason="it holds a NUL")
         try:
-            words = shlex.split(line)
+            words = split(line)
         except ValueError as error:
             raise UnreadableCommand(reason=str(error)) from None
     return words or ["help"]
@@ -157,7 +157,7 @@ def complain(*lines: str) -> None:
     """Lines on standard error, even when nobody reads them."""
     try:
         flush()
-        sys.stderr.write("".join(f"{WARNING}{line}\n" for line in lines))
+        sys.stderr.write("".join(f"{WARNING}{legible(line)}\n" for line in lines))
         sys.stderr.flush()
     except (OSError, ValueError):
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from paas.errors import AppNotSpecified, InvalidAppName, PaasError
+from paas.errors import printable as printable
 
 APP_NAME_LENGTH = 63
 _APP = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -146,12 +147,3 @@ def whole_number(text: str, lowest: int, highest: int) -> int | None:
     """The number that a few ASCII digits write; None for anything else and outside of the bounds."""
     number = int(text) if _DIGITS.fullmatch(text) else -1
     return number if lowest <= number <= highest else None
-
-
-def printable(text: str, limit: int = 120) -> str:
-    """`text` for a message: control characters escaped, never more than `limit` characters."""
-    clean = "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in text[: limit + 1]
-    )
-    return clean if len(clean) <= limit else clean[:limit] + "…"

@@ -43,7 +43,8 @@ class Apps:
         return [row["name"] for row in self.database.rows("SELECT name FROM apps ORDER BY name")]
 
     def find(self, name: str) -> App | None:
-        row = self.database.row("SELECT * FROM apps WHERE name = ?", (name,))
+        # No other name is stored, and not each can be looked up.
+        row = self.database.row("SELECT * FROM apps WHERE name = ?", (name,)) if name.isascii() else None
         return _app(row) if row else None
 
     def get(self, name: str) -> App:

@@ -30,6 +30,10 @@ class DatabaseFailed(PaasError):
     """{path} can't be used: {reason}. Nothing was changed. Check the disk (df {root}) and who owns {root}"""
 
 
+class NoText(PaasError):
+    """A word of the command holds bytes that are no UTF-8. Nothing was changed"""
+
+
 class Database:
     """One connection. Reads see committed state; `transaction()` makes several writes one."""
 
@@ -86,6 +90,9 @@ class Database:
             raise
         except sqlite3.Error as error:
             raise DatabaseFailed(path=self.path, root=self.settings.root, reason=error) from error
+        except UnicodeEncodeError:
+            # Without the word: it may be a password.
+            raise NoText() from None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
