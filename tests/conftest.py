@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -17,6 +18,20 @@ from support.server import Paas, Response, running_paas
 
 # A run that was started in the background inherits an ignored Ctrl-C, and so would the clients that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What all tests share need not be looked through again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """A file or socket that a module left open is told with its own last test, and not with whichever innocent one runs when
+    the collector comes by."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

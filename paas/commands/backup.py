@@ -19,7 +19,7 @@ from paas.console import Console, size
 from paas.deploy import backup as backups
 from paas.deploy import backup_restore as restoring
 from paas.deploy.backup_start import start_apps
-from paas.errors import PaasError, UsageError
+from paas.errors import PaasError, UsageError, printable
 from paas.store.backup_file import BackupReader
 from paas.store.sealed import MAGIC, Identity, Lock, NotSealed, Opener, Passphrase, Recipient
 
@@ -159,7 +159,7 @@ def _target(path: str) -> Iterator[BinaryIO]:
             yield out
         return
     target = Path(path).absolute()
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    draft = target.parent / f".{target.name}.{os.getpid()}"
     try:
         with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out:
             yield out
@@ -167,9 +167,11 @@ def _target(path: str) -> Iterator[BinaryIO]:
             os.fsync(out.fileno())
         draft.replace(target)
     except OSError as error:
-        raise Unreadable(path=path, what="written", reason=error.strerror or error) from None
+        raise Unreadable(path=printable(path), what="written", reason=error.strerror or error) from None
     finally:
-        draft.unlink(missing_ok=True)
+        # A folder that can't be written to has no draft either.
+        with contextlib.suppress(OSError):
+            draft.unlink()
 
 
 @contextlib.contextmanager
@@ -258,6 +260,6 @@ def _readable(path: str) -> Iterator[BinaryIO]:
     try:
         file = Path(path).open("rb")
     except (OSError, ValueError) as error:
-        raise Unreadable(path=path, what="read", reason=getattr(error, "strerror", None) or error) from None
+        raise Unreadable(path=printable(path), what="read", reason=getattr(error, "strerror", None) or error) from None
     with file:
         yield file

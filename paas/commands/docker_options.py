@@ -9,7 +9,7 @@ import typer
 from paas.commands.base import FormatOption, Group, ReportWords, recorded, scoped, session, the_app
 from paas.commands.report import Flags, Several, report
 from paas.deploy import docker_options as options
-from paas.errors import PaasError
+from paas.errors import PaasError, printable
 from paas.model.access import MANAGE, REPORT_MANAGED
 from paas.model.names import ProcessType
 from paas.store.apps import App
@@ -63,7 +63,7 @@ def remove(words: OptionWords = None, process: Processes = None) -> None:
     with recorded(app, "docker-options:remove", f"{','.join(scopes)} {flags}"):
         missing = options.remove(session(), app, scopes, option)
     if missing:
-        session().console.warn(f"Skipping {', '.join(missing)}: the option is not among its options")
+        session().console.warn(f"Skipping {printable(', '.join(missing))}: the option is not among its options")
 
 
 @group.command("clear")

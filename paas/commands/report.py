@@ -15,7 +15,7 @@ from paas.commands.base import (
     the_app,
     wants_json,
 )
-from paas.errors import PaasError
+from paas.errors import PaasError, printable
 from paas.store.apps import App
 
 MINIMUM_WIDTH = 31
@@ -76,7 +76,7 @@ def report(
     if asked and as_json:
         raise FormatWithFlag()
     if len(asked) > 1:
-        raise TwoFlags(flags=", ".join(asked))
+        raise TwoFlags(flags=printable(", ".join(asked)))
     no_more(names[1:])
     if "--global" in words:
         _show(kind, "--global", global_flags(), asked, as_json, legacy)

@@ -39,6 +39,7 @@ AFTER_KEYS = tuple(
     for how in ("success", "failure")
 )
 KNOWN_KEYS = {*BEFORE_KEYS, *AFTER_KEYS}
+MAX_MERGED = 1000
 _PROCFILE_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,62}):(.*)")
 _INLINE_COMMENT = re.compile(r"\s(#|//).*$")
 
@@ -158,16 +159,27 @@ def parse_procfile(data: bytes) -> dict[ProcessType, str]:
     return found
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe one, but for merges of merges (``<<: [*a, *a]``), of which a few lines would fill the memory."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MAX_MERGED:
+            raise yaml.constructor.ConstructorError(None, None, "too much is merged (<<)", node.start_mark)
+
+
 def parse_aptible_yml(data: bytes, console: Console) -> tuple[list[PhaseCommand], dict[str, tuple[str, ...]]]:
     """The commands to run before a release, and those of the after_* hooks. Raises InvalidAptibleYml with line and column."""
     try:
-        document = yaml.safe_load(data)
+        # No other class than a safe one's child.
+        document = yaml.load(data, _Loader)  # noqa: S506
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InvalidAptibleYml(where=where, reason=reason) from None
-    except (UnicodeDecodeError, ValueError, RecursionError):
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
+        # What PyYAML makes of tags such as `!!int ""`.
         raise InvalidAptibleYml(where="", reason="it is not a YAML text") from None
     if document is None:
         return [], {}

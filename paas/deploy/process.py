@@ -27,8 +27,8 @@ from paas.engine.options import without
 from paas.engine.shared_network import FixedAddresses
 from paas.errors import PaasError
 from paas.model.names import ProcessType, printable
-from paas.model.words import split
 from paas.model.release import WEB, Release
+from paas.model.words import split
 from paas.store.apps import App
 from paas.store.config import Config
 from paas.store.locks import held

@@ -27,7 +27,8 @@ REGISTRY_KEYS = (HOST_KEY, USERNAME_KEY, PASSWORD_KEY, EMAIL_KEY)
 PLATFORM_KEYS = (IMAGE_KEY, *REGISTRY_KEYS)
 
 DOCKER_HUB_AUTH = "https://index.docker.io/v1/"
-_FROM = re.compile(r"(?im)^\s*FROM\s+(?:--platform=\S+\s+)?(\S+)")
+# Blanks of one line only: a megabyte of empty lines would take hours.
+_FROM = re.compile(r"(?im)^[ \t]*FROM[ \t]+(?:--platform=\S+[ \t]+)?(\S+)")
 
 
 class CredentialsIncomplete(PaasError):

@@ -9,6 +9,7 @@ from paas.console import Console
 from paas.engine.client import engine_errors, failure, patience
 from paas.errors import PaasError
 from paas.model.image import ImageRef
+from paas.model.operation import without
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -90,7 +91,7 @@ def pull(api: APIClient, ref: ImageRef, console: Console, auth: dict[str, str] |
     if ref.is_id:
         raise PullFailed(image=ref, what="An image id can't be pulled", advice="Give a name and a tag")
     layers = Layers(console, ref, "Pulling", "Downloading", "Download complete", "Pull complete")
-    user = auth["username"] if auth else None
+    user, password = (auth["username"], auth["password"]) if auth else (None, "")
     # The engine asks a registry that does not answer again and again, for a minute, and says nothing meanwhile.
     with engine_errors(), patience(api), layers.told():
         try:
@@ -104,10 +105,10 @@ def pull(api: APIClient, ref: ImageRef, console: Console, auth: dict[str, str] |
             )
             for event in events:
                 if "error" in event:
-                    raise pull_failure(ref, str(event["error"]), user)
+                    raise pull_failure(ref, without(str(event["error"]), password), user)
                 layers.update(event)
         except APIError as error:
-            raise pull_failure(ref, str(error.explanation or error), user) from error
+            raise pull_failure(ref, without(str(error.explanation or error), password), user) from None
 
 
 def pull_failure(ref: ImageRef, message: str, user: str | None = None) -> PaasError:

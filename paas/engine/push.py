@@ -9,6 +9,7 @@ from paas.engine.client import engine_errors, patience
 from paas.engine.pull import DENIED, TRUST, UNREACHABLE, Layers
 from paas.errors import PaasError
 from paas.model.image import DEFAULT_REGISTRY, ImageRef
+from paas.model.operation import without
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -37,7 +38,7 @@ def log_in(api: APIClient, server: str, username: str, password: str) -> None:
             answer = api._post_json(api._url("/auth"), data=body)  # type: ignore[attr-defined]
             api._raise_for_status(answer)  # type: ignore[attr-defined]
         except APIError as error:
-            reason = " ".join(str(error.explanation or error).split()).replace(password, "********")
+            reason = " ".join(without(str(error.explanation or error), password).split())
             what, advice = _meaning(server, username, reason)
             raise LoginFailed(server=server, what=what, advice=advice) from None
 
@@ -47,7 +48,7 @@ def push(api: APIClient, ref: ImageRef, console: Console, auth: dict[str, str] |
     from docker.errors import APIError
 
     layers = Layers(console, ref, "Pushing", "Pushing", "Pushed")
-    user = auth["username"] if auth else None
+    user, password = (auth["username"], auth["password"]) if auth else (None, "")
     with engine_errors(), patience(api), layers.told():
         try:
             # An empty login keeps the library from looking for somebody's own.
@@ -56,10 +57,10 @@ def push(api: APIClient, ref: ImageRef, console: Console, auth: dict[str, str] |
             )
             for event in events:
                 if "error" in event:
-                    raise _push_failure(ref, str(event["error"]), user)
+                    raise _push_failure(ref, without(str(event["error"]), password), user)
                 layers.update(event)
         except APIError as error:
-            raise _push_failure(ref, str(error.explanation or error), user) from error
+            raise _push_failure(ref, without(str(error.explanation or error), password), user) from None
 
 
 def _push_failure(ref: ImageRef, message: str, user: str | None) -> PushFailed:

@@ -63,10 +63,10 @@ def stored_key_name(settings: Settings) -> KeyName:
 def words_of(request: Request) -> list[str]:
     """The command's words; ``help`` when there are none. Raises UnreadableCommand."""
     words = request.words
+    if any("\0" in word for word in words):
+        raise UnreadableCommand(reason="it holds a NUL")
     if request.door == "ssh":
         line = " ".join(words)
-        if "\0" in line:
-            raise UnreadableCommand(reason="it holds a NUL")
         try:
             words = split(line)
         except ValueError as error:

@@ -103,7 +103,7 @@ class RemoteUrl:
 def shown(url: str) -> str:
     """What may not even be a URL, for a message: without what could be credentials or a token."""
     hidden = re.sub(r"^([a-z+]*://).*@", r"\1", url, flags=re.IGNORECASE | re.DOTALL)
-    return printable(re.sub(r"\?.*", "?...", hidden), 300)
+    return printable(re.sub(r"\?.*", "?...", hidden), 160)
 
 
 def parse_host(given: str) -> tuple[str, int | None]:

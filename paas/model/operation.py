@@ -10,6 +10,8 @@ from paas.errors import PaasError
 
 OperationStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 MASK = "********"
+# Shorter ones are in every other word, so that masks would spoil a message, and their places would tell the secret.
+SHORTEST_MASKED = 4
 
 
 class NoSuchOperation(PaasError):
@@ -52,3 +54,8 @@ class Operation:
         """What took how long (paas.steps.in_milliseconds); none of one that has not ended or was killed."""
         found: list[dict[str, Any]] = json.loads(self.steps)
         return found
+
+
+def without(text: str, secret: str) -> str:
+    """`text`, of another program, with the mask wherever `secret` is in it."""
+    return text.replace(secret, MASK) if len(secret) >= SHORTEST_MASKED else text

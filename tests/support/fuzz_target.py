@@ -5,6 +5,7 @@ It sees the machine's files read-only and no network, so that a fault in it brea
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -13,16 +14,18 @@ import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from paas.gateway import stub
 from support.fuzz_words import CANARY, HOOK, Line
-from support.server import CHECKOUT, Paas, run, running_paas
+from support.knock import Answer, in_memory, knock, replied
+from support.server import CHECKOUT, Paas, running_paas
 
 RECORDER = Path(__file__).parent / "recorder"
 LONGEST_MESSAGE = 400
@@ -31,6 +34,7 @@ OWN_LISTS = re.compile(r"valid (flags|properties)")
 ANSWER_SECONDS = 20.0
 LEAVE_SECONDS = 20.0
 MEMORY_BYTES = 1 << 30
+UNKNOWN_KEY = 999_999
 ROLES = {"viewer": "view", "deployer": "deploy", "manager": "manage"}
 CODES = {0, 1, 2, 20}
 # git's own end, and of a client that went away.
@@ -52,21 +56,11 @@ mount -o remount,bind,ro / && ip link set lo up && cd / && shift && exec "$@"
 """
 # Python itself, libraries, and what they read anywhere.
 UNINTERESTING = (
-    "/dev/null", "/dev/urandom", "/etc/debian_version", "/etc/gai.conf", "/etc/host.conf", "/etc/hosts", "/etc/lsb-release", "/etc/localtime", "/etc/mime.types",
+    "/dev/null", "/dev/urandom", "/etc/debian_version", "/etc/gai.conf", "/etc/gitconfig", "/etc/host.conf", "/etc/hosts", "/etc/lsb-release", "/etc/localtime", "/etc/mime.types",
     "/etc/nsswitch.conf", "/etc/os-release", "/etc/protocols", "/etc/resolv.conf", "/etc/services", "/etc/ssl", "/lib", "/proc", "/sys/fs/cgroup", "/usr",
 )  # fmt: skip
 _OUR_WORDS = {"--", "-"}
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a line came back with. `code` None: nothing within ANSWER_SECONDS."""
-
-    code: int | None
-    out: str
-    err: str
-    seconds: float
 
 
 @dataclass
@@ -80,6 +74,7 @@ class Target:
     messages: Counter[str] = field(default_factory=Counter)
     slowest: list[tuple[float, str]] = field(default_factory=list)
     ids: dict[str, int] = field(default_factory=dict)
+    tell: Callable[[str], None] = lambda text: None
     _read: int = 0
     _errors: int = 0
     _log: int = 0
@@ -95,45 +90,22 @@ class Target:
         self.send(Line("host", "", [b"access:revoke", b"nobody"]))
         with contextlib.closing(sqlite3.connect(f"file:{self.paas.root}/paas.db?mode=ro", uri=True)) as database:
             self.ids = dict(database.execute("SELECT name, id FROM ssh_keys"))
-        self._skip()
+        self.recorded()
 
     def send(self, line: Line) -> Answer:
         """Hand a line to the dispatcher as its front door does, and wait for the end."""
-        key = b"" if not line.key else b"%d" % self.ids.get(line.key, 999_999)
+        key = self.ids.get(line.key, UNKNOWN_KEY) if line.key else None
         environment = dict(line.environment)
         if line.door == "ssh":
             environment = {name: value for name, value in environment.items() if name not in HOOK}
-        started = time.monotonic()
-        with _files(line.input) as (descriptors, pipe):
-            request = stub.encode(line.door, key, b"/", environment, line.words)
-            extra = [pipe] if line.door == "hook" else []
-            seconds = FOLLOW_SECONDS if line.name in FOLLOWERS else ANSWER_SECONDS
-            code = self._exchange(request, [*descriptors, *extra], descriptors[1], seconds)
-            out, err = (os.pread(item, 1 << 22, 0).decode("utf-8", "replace") for item in descriptors[1:3])
-        return Answer(code, out, err, time.monotonic() - started)
+        seconds = FOLLOW_SECONDS if line.name in FOLLOWERS else ANSWER_SECONDS
+        answer = knock(self.paas.root, line.words, line.door, key, line.input, environment, seconds)
+        if answer.code is None:
+            self._wait_until_gone(answer.mark)
+        return answer
 
-    def _exchange(self, request: bytes, descriptors: list[int], mark: int, seconds: float) -> int | None:
-        with socket.socket(socket.AF_UNIX) as connection:
-            stub.with_socket_path(os.fsencode(self.paas.root / "run"), connection.connect)
-            connection.settimeout(seconds)
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                stub.send(connection, request, descriptors)  # type: ignore[arg-type]
-            try:
-                reply = connection.recv(stub.REPLY_BYTES)
-            except ConnectionResetError:
-                reply = b""
-            except TimeoutError:
-                reply = None
-        if reply is None:
-            self._wait_until_gone(mark)
-            return None
-        if len(reply) > 1:
-            os.write(descriptors[2] if len(descriptors) > 2 else 2, reply[1:])
-        return reply[0] if reply else -1
-
-    def _wait_until_gone(self, mark: int) -> None:
-        """A command whose client has gone must end."""
-        name = os.readlink(f"/proc/self/fd/{mark}")
+    def _wait_until_gone(self, name: str) -> None:
+        """A command whose client has gone must end. Its standard output is the file `name`."""
         deadline = time.monotonic() + LEAVE_SECONDS
         while holders := _holders(name):
             if time.monotonic() > deadline:
@@ -146,14 +118,14 @@ class Target:
     def check(self, line: Line) -> Answer:
         """Send a line and look at everything that it did."""
         answer = self.send(line)
-        texts = line.texts()
+        texts = line.texts
         name = line.name
         self.codes[str(answer.code)] += 1
         self.slowest = sorted([*self.slowest, (answer.seconds, shown(line))], reverse=True)[:5]
         if answer.code is None and name not in FOLLOWERS:
-            self._fault("hangs", line, answer.err)
+            self._fault("hangs", line, answer.text)
         elif answer.code not in (GIT_CODES if "git" in name else CODES) and answer.code is not None:
-            self._fault("exit code", line, f"{answer.code} {answer.err}")
+            self._fault("exit code", line, f"{answer.code} {answer.text}")
         self._look_at_words(line, answer)
         self._look_at_errors(line)
         for _, event, words in self.recorded():
@@ -161,10 +133,9 @@ class Target:
         return answer
 
     def _look_at_words(self, line: Line, answer: Answer) -> None:
-        for text in (answer.out, answer.err):
-            if "Traceback (most recent" in text or "Internal error" in text:
-                self._fault("traceback", line, text[-300:])
-        for said in answer.err.splitlines():
+        if "Traceback (most recent" in answer.text or "Internal error" in answer.text:
+            self._fault("traceback", line, answer.text[-300:])
+        for said in answer.err.decode("utf-8", "replace").split("\n"):
             if len(said) > LONGEST_MESSAGE and not OWN_LISTS.search(said):
                 self._fault("long message", line, f"{len(said)} characters: {said[:200]}")
             if _CONTROLS.search(said):
@@ -188,7 +159,8 @@ class Target:
                 self._fault("started", line, repr(words))
             return
         administrator = line.door == "host" or line.key == "admin"
-        if not administrator or (event == "changes" and not line.name.startswith(WRITERS)):
+        # A hook's environment names git's own folders.
+        if (not administrator and line.door != "hook") or (event == "changes" and not line.name.startswith(WRITERS)):
             self._fault(event, line, repr(words))
 
     def recorded(self) -> list[tuple[int, str, list[str]]]:
@@ -214,30 +186,26 @@ class Target:
 
     def garbage(self, data: bytes, count: int, odd: bool) -> None:
         """Send what is no request. It is answered or hung up on; half of one the client ends itself."""
-        with _files(b"") as (descriptors, pipe), socket.socket(socket.AF_UNIX) as connection:
+        with in_memory(b"") as files, socket.socket(socket.AF_UNIX) as connection:
             folder = os.open("/", os.O_RDONLY)
-            mixed = [folder, connection.fileno(), pipe, *descriptors] if odd else descriptors
+            mixed = [folder, connection.fileno(), *files[::-1]] if odd else files
             stub.with_socket_path(os.fsencode(self.paas.root / "run"), connection.connect)
             connection.settimeout(ANSWER_SECONDS)
             try:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     stub.send(connection, data, [mixed[number % len(mixed)] for number in range(count)])  # type: ignore[arg-type]
                     connection.shutdown(socket.SHUT_WR)
-                reply = connection.recv(stub.REPLY_BYTES)
-                self.codes[f"garbage {reply[0] if reply else 'hung up'}"] += 1
-            except ConnectionResetError:
-                self.codes["garbage reset"] += 1
-            except TimeoutError:
-                self.faults.append(f"hangs: garbage {data[:200]!r} with {count} descriptors")
+                code, _ = replied(connection)
+                self.codes[f"garbage {code}"] += 1
+                if code is None:
+                    self.faults.append(f"hangs: garbage {data[:200]!r} with {count} descriptors")
             finally:
                 os.close(folder)
         self._look_at_errors(Line("garbage", "", [data[:300]]))
 
-    def _skip(self) -> None:
-        self.recorded()
-
     def _fault(self, kind: str, line: Line, detail: str) -> None:
         self.faults.append(f"{kind}: {shown(line)}: {detail}")
+        self.tell(self.faults[-1])
 
 
 def shown(line: Line) -> str:
@@ -259,7 +227,7 @@ def fuzz_target() -> Iterator[Target]:
     record = base / "record"
     (base / "tmp").mkdir()
     within = ["prlimit", f"--data={MEMORY_BYTES}", "unshare", "--mount", "--net", "sh", "-c", READ_ONLY, "sh", str(base)]
-    skipped = [str(base), str(CHECKOUT), os.path.realpath(os.sys.prefix), *UNINTERESTING]  # type: ignore[attr-defined]
+    skipped = [str(base), str(CHECKOUT), os.path.realpath(sys.prefix), *UNINTERESTING]
     environment = {
         "PYTHONPATH": f"{CHECKOUT}:{RECORDER}",
         "PAAS_RECORD": str(record),
@@ -278,32 +246,16 @@ def fuzz_target() -> Iterator[Target]:
         shutil.rmtree(base, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _files(data: bytes) -> Iterator[tuple[list[int], int]]:
-    """Standard input with `data`, output and errors, all in memory, and a pipe that stays open."""
-    made = [os.memfd_create(name) for name in ("in", f"out-{time.monotonic_ns()}", "err")]
-    reader, writer = os.pipe()
-    try:
-        os.write(made[0], data)
-        os.lseek(made[0], 0, os.SEEK_SET)
-        yield made, reader
-    finally:
-        for descriptor in (*made, reader, writer):
-            os.close(descriptor)
-
-
 def _holders(name: str) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*/fd/1"):
         with contextlib.suppress(OSError):
-            if os.readlink(entry) == name and int(entry.parts[2]) != os.getpid():
+            if str(entry.readlink()) == name and int(entry.parts[2]) != os.getpid():
                 found.append(int(entry.parts[2]))
     return found
 
 
 def _public_key(number: int) -> bytes:
-    import base64
-
     parts = (b"ssh-ed25519", bytes([number + 1]) * 32)
     blob = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     return b"ssh-ed25519 " + base64.b64encode(blob) + b"\n"

@@ -45,7 +45,7 @@ HOSTILE = (
     "--quiet", "--trace", "--no-wait", "--environment", "--env", "--all", "--global", "--format", "--format=", "--num=x",
     "../../etc/passwd", "/etc/passwd", "//etc", "..", ".", "/", "~root", "~/.ssh/id_rsa", "/proc/self/environ", "/dev/full", "/dev/zero", "web/../../x",
     "web.git/hooks", ".git", "web.git.git", "git@host", "a:b", "file:///etc/passwd", "http://[::1", "http://[v1.x]/", "https://u:p@127.0.0.1:1/", "//", "http://127.0.0.1:99999/",
-    "", " ", "\t", "\0", "a\0b", "\n", "\r\n", "\x1b[2J\x1b]0;x\a", "\x7f", "\u202etxt.exe", "wеb", "web\u200b", "\ufeff", "ｗｅｂ", "é", "İ", "ß" * 70,
+    "", " ", "\t", "\0", "a\0b", "\n", "\r\n", "\x1b[2J\x1b]0;x\a", "\x7f", "\u202etxt.exe", "w\u0435b", "web\u200b", "\ufeff", "\uff57\uff45\uff42", "é", "İ", "ß" * 70,
     "\ud800", "\udcff\udcfe", "😀", "%s%n%x", "%(x)s", "{0}", "{app}", "{", "}", "{}", "\\", "'", '"', "'\"'", "$HOME", "*", "?", "[a-z]", "!", "#", "&", ";", "\\x00",
     "9" * 30, "-9" * 3, "1e309", "NaN", "0x10", "-0", "1_000", "١٢", "true", "null", "None", "[]", "[" * 300, '{"a":' * 300, "a=b=c", "=", "=x", "A=\0", "A=\x1b[1m",
     "A=" + "b" * 5000, "a" * 300, "a" * 5000, "a." * 3000, "." * 400, "-" * 300, "/" * 400, "a/" * 2500, ",".join("ab" * 2000), ":" * 500, "@" * 300,
@@ -73,14 +73,15 @@ class Line:
     input: bytes = b""
     environment: tuple[tuple[bytes, bytes], ...] = ()
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """The command's name, as far as it has one."""
-        found = list(self.texts())
+        found = list(self.texts)
         while found and found[0].startswith("-"):
             found = found[2 if found[0] in ("--app", "--environment") else 1 :]
         return found[0] if found else ""
 
+    @functools.cached_property
     def texts(self) -> list[str]:
         """The words as an attacker means them, for looking them up in what was started."""
         line = b" ".join(self.words).decode("utf-8", "surrogateescape")
@@ -175,7 +176,7 @@ class Lines:
         letters = list(text)
         for _ in range(self.chance.randint(1, 3)):
             where = self.chance.randrange(len(letters) + 1)
-            new = self.chance.choice("\0\n'\"\\ $`;&|<>-=:/.@~#%{}\x1b\u202eаé\udcff😀0aZ")
+            new = self.chance.choice("\0\n'\"\\ $`;&|<>-=:/.@~#%{}\x1b\u202e\u0430é\udcff😀0aZ")
             match self.chance.randrange(3):
                 case 0:
                     letters.insert(where, new)

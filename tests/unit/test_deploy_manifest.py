@@ -123,6 +123,10 @@ def test_an_unknown_key_is_warned_about(console: Console) -> None:
     ]
 
 
+# Each line has what the one before it has, three times.
+MERGES = b"a0: &a0 {x: 1}\n" + b"".join(b"a%d: &a%d {<<: [*a%d, *a%d, *a%d]}\n" % (i, i, i - 1, i - 1, i - 1) for i in range(1, 40))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -143,6 +147,10 @@ def test_an_unknown_key_is_warned_about(console: Console) -> None:
         (b"[" * 5000, "Invalid .aptible.yml: "),
         (b"? [a, b]\n: c\n", "line 1, column 3: "),
         (b"a: *nowhere\n", "line 1, column 4: "),
+        (b'a: !!int ""\n', "it is not a YAML text"),
+        (b"a: !!bool x\n", "it is not a YAML text"),
+        (b"a: !!timestamp x\n", "it is not a YAML text"),
+        (MERGES, "too much is merged"),
     ],
 )
 def test_a_mistake_in_an_aptible_yml_is_told_with_its_place(console: Console, text: bytes, message: str) -> None:

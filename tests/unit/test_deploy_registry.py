@@ -79,6 +79,11 @@ FROM Not//valid
     assert registries_of(b"") == []
 
 
+@pytest.mark.parametrize("piece", [b"\n", b" ", b"FROM ", b"FROM\t--platform=", b"FROM a\n"])
+def test_a_dockerfile_of_a_megabyte_is_read_at_once(piece: bytes) -> None:
+    assert len(registries_of(piece * ((1 << 20) // len(piece)))) <= 1
+
+
 @given(st.binary())
 def test_any_dockerfile_can_be_read(text: bytes) -> None:
     assert isinstance(registries_of(text), list)

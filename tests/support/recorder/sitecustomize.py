@@ -56,7 +56,7 @@ def place(path: Any, directory: Any = None) -> str:
     if not name.startswith("/"):
         above = f"/proc/self/fd/{directory}" if isinstance(directory, int) and directory >= 0 else "/proc/self/cwd"
         try:
-            name = f"{os.readlink(above)}/{name}"
+            name = f"{os.readlink(above)}/{name}"  # noqa: PTH115 - without more imports
         except OSError:
             name = f"?/{name}"
     whole = os.path.normpath(name) if "\0" not in name else name
