@@ -4,15 +4,13 @@ container or image has them."""
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import docker
 import pytest
 from support.doors import Door
+from support.planted import Secrets, Watch, below, described
 from support.registry import Registry, running_registry
 from support.repo import Repo
 from support.server import Paas
@@ -20,57 +18,8 @@ from support.server import Paas
 PASSWORD = "Zx9-unmistakable-pw"
 VALUE = "Yw8-unmistakable-value"
 TOKEN = base64.b64encode(f"ci:{PASSWORD}".encode()).decode()
+SECRETS = Secrets({"password": PASSWORD, "token": TOKEN})
 LOGIN = ("--private-registry-username", "ci", "--private-registry-password", "-")
-
-
-class Watch:
-    """Reads every process's command line and environment, over and over, while the block runs."""
-
-    def __init__(self, secrets: list[str]) -> None:
-        self.secrets = [secret.encode() for secret in secrets]
-        self.found: set[str] = set()
-        self.seen: set[bytes] = set()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.is_set():
-            for process in Path("/proc").glob("[0-9]*"):
-                for name in ("cmdline", "environ"):
-                    with contextlib.suppress(OSError):
-                        text = (process / name).read_bytes()
-                        if name == "cmdline":
-                            self.seen.add(text)
-                        if any(secret in text for secret in self.secrets):
-                            self.found.add(f"{name}: {text.split(bytes(1))[0].decode(errors='replace')}")
-
-
-def below(folder: Path, *secrets: str) -> list[str]:
-    """The files of a folder that hold one of the texts."""
-    found = []
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            if path.is_file() and any(secret.encode() in path.read_bytes() for secret in secrets):
-                found.append(str(path.relative_to(folder)))
-    return found
-
-
-def described(engine: docker.DockerClient, paas: Paas) -> str:
-    """All that the engine tells about what paas made: containers, their images, how those were built."""
-    containers = engine.api.containers(all=True, filters={"label": f"paas.root={paas.root}"})
-    assert containers
-    found: list[object] = [engine.api.inspect_container(item["Id"]) for item in containers]
-    for item in containers:
-        found += [engine.api.inspect_image(item["ImageID"]), engine.api.history(item["ImageID"])]
-    return json.dumps(found)
 
 
 def shown(host: Door, app: str) -> str:
@@ -112,7 +61,7 @@ def test_a_deploy_of_an_image_leaves_no_password(
     door.ssh("apps:create", app).ok()
     image = private.name("team/app", "1")
     said = ""
-    with Watch([PASSWORD, TOKEN]) as watch:
+    with Watch(SECRETS) as watch:
         for words in (
             ("--docker-image", image, *LOGIN, f"KEY={VALUE}"),
             ("--docker-image", private.name("team/broken", "1"), *LOGIN),
@@ -153,7 +102,7 @@ def test_a_build_leaves_neither_password_nor_config(
         "RUN . /app/.aptible.env && echo length of KEY: ${#KEY} && ! grep REGISTRY /app/.aptible.env && rm /app/.aptible.env\n"
     })  # fmt: skip
     repo.commit()
-    with Watch([PASSWORD, TOKEN]) as watch:
+    with Watch(SECRETS) as watch:
         result = repo.push(host.remote("built"), "main", host.git_env())
     assert result.code == 0, result.err
     assert f"length of KEY: {len(VALUE)}" in result.err

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import os
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -133,8 +134,6 @@ def described(engine: docker.DockerClient, paas: Paas) -> str:
 
 def tar_of(files: dict[str, bytes]) -> bytes:
     """A tar archive."""
-    import io
-
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in files.items():
@@ -144,6 +143,6 @@ def tar_of(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def below(folder: Path, *secrets: str) -> Iterator[str]:
+def below(folder: Path, *secrets: str) -> list[str]:
     """The files of a folder that hold one of the texts."""
-    yield from Secrets(dict(zip(secrets, secrets, strict=True))).in_files(folder)
+    return list(Secrets(dict(zip(secrets, secrets, strict=True))).in_files(folder))
