@@ -21,7 +21,7 @@ def test_it_splits_as_shlex_does(line: str) -> None:
     try:
         wanted = shlex.split(line)
     except ValueError:
-        with pytest.raises(ValueError, match="No closing quotation|No escaped character"):
+        with pytest.raises(ValueError, match=r"No closing quotation|No escaped character"):
             split(line)
     else:
         assert split(line) == wanted
