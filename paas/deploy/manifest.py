@@ -177,7 +177,7 @@ def parse_aptible_yml(data: bytes, console: Console) -> tuple[list[PhaseCommand]
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InvalidAptibleYml(where=where, reason=reason) from None
+        raise InvalidAptibleYml(where=where, reason=printable(reason)) from None
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
         # What PyYAML makes of tags such as `!!int ""`.
         raise InvalidAptibleYml(where="", reason="it is not a YAML text") from None

@@ -84,7 +84,7 @@ class RemoteUrl:
     @property
     def shown(self) -> str:
         """What people get to see: without a query either, which may hold a token."""
-        return printable(re.sub(r"\?.*", "?...", self.text), MAX_LENGTH)
+        return printable(re.sub(r"\?.*", "?...", self.text), 200)
 
     def joined(self, relative: str) -> RemoteUrl:
         """The remote that ``../other.git`` or ``./part`` means here. Raises InvalidRemote."""
