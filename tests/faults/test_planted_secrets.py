@@ -42,6 +42,7 @@ PASSWORDS = {
 DOCKERFILE = """FROM {base}
 COPY index.html Procfile app.json /app/
 RUN --mount=type=bind,target=/context . /context/.aptible.env && test ${{#TOKEN}} = {length}
+RUN --mount=type=secret,id=aptible_env . /run/secrets/aptible_env && test ${{#TOKEN}} = {length}
 """
 APP_JSON = {
     "scripts": {"dokku": {"predeploy": "test -n \"$TOKEN\"", "postdeploy": "test -n \"$TOKEN\""}},
