@@ -37,7 +37,7 @@ def no_faults(target: Target) -> Iterator[None]:
     assert faults == []
 
 
-@settings(BRIEFLY, max_examples=200)
+@settings(BRIEFLY, max_examples=150)
 @given(chance=st.randoms(use_true_random=False))
 def test_any_line_is_answered(target: Target, chance: Random) -> None:
     target.check(Lines(chance).line())
