@@ -68,12 +68,12 @@ def _sweep(objects: Path, descriptor: int) -> None:
 
 
 def check_incoming(repository: Repository, app: str, limit: int) -> None:
-    """Look at what is in this push's quarantine; nothing to do outside of a hook.
+    """Look at what is in this push's quarantine; nothing to do outside of a hook of the repository.
 
     Raises TooManyObjects and ObjectTooLarge.
     """
     quarantine = os.environ.get("GIT_QUARANTINE_PATH")
-    if quarantine is None:
+    if quarantine is None or not repository.path.is_dir():
         return
     count = _count(Path(quarantine))
     if count > limit:

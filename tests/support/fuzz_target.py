@@ -109,7 +109,7 @@ class Target:
         deadline = time.monotonic() + LEAVE_SECONDS
         while holders := _holders(name):
             if time.monotonic() > deadline:
-                self.faults.append(f"does not end: processes {holders}")
+                self._add(f"does not end: processes {holders}")
                 for pid in holders:
                     os.kill(pid, signal.SIGKILL)
                 return
@@ -140,7 +140,7 @@ class Target:
                 self._fault("long message", line, f"{len(said)} characters: {said[:200]}")
             if _CONTROLS.search(said):
                 self._fault("control characters", line, repr(said[:300]))
-            self.messages[template(said)] += 1
+            self.messages[template(said)] += bool(said)
 
     def _look_at_errors(self, line: Line) -> None:
         errors = self.paas.root / "log" / "errors.log"
@@ -178,11 +178,12 @@ class Target:
         text = self.paas.log.read_bytes()[self._log :].decode(errors="replace")
         self._log += len(text.encode())
         if "Traceback" in text:
-            self.faults.append(f"log: {text[-1500:]}")
-        self.faults += [f"canary: {path}" for path in self.paas.root.parent.rglob(f"*{CANARY}*")]
+            self._add(f"log: {text[-1500:]}")
+        for path in self.paas.root.parent.rglob(f"*{CANARY}*"):
+            self._add(f"canary: {path}")
         answer = self.send(Line("host", "", [b"apps:list"]))
         if answer.code != 0:
-            self.faults.append(f"apps:list afterwards: {answer}")
+            self._add(f"apps:list afterwards: {answer}")
 
     def garbage(self, data: bytes, count: int, odd: bool) -> None:
         """Send what is no request. It is answered or hung up on; half of one the client ends itself."""
@@ -198,14 +199,17 @@ class Target:
                 code, _ = replied(connection)
                 self.codes[f"garbage {code}"] += 1
                 if code is None:
-                    self.faults.append(f"hangs: garbage {data[:200]!r} with {count} descriptors")
+                    self._add(f"hangs: garbage {data[:200]!r} with {count} descriptors")
             finally:
                 os.close(folder)
         self._look_at_errors(Line("garbage", "", [data[:300]]))
 
+    def _add(self, fault: str) -> None:
+        self.faults.append(fault)
+        self.tell(fault)
+
     def _fault(self, kind: str, line: Line, detail: str) -> None:
-        self.faults.append(f"{kind}: {shown(line)}: {detail}")
-        self.tell(self.faults[-1])
+        self._add(f"{kind}: {shown(line)}: {detail}")
 
 
 def shown(line: Line) -> str:
@@ -226,7 +230,7 @@ def fuzz_target() -> Iterator[Target]:
     base = Path(tempfile.mkdtemp(prefix="paas-fuzz-", dir="/tmp"))
     record = base / "record"
     (base / "tmp").mkdir()
-    within = ["prlimit", f"--data={MEMORY_BYTES}", "unshare", "--mount", "--net", "sh", "-c", READ_ONLY, "sh", str(base)]
+    within = ["prlimit", f"--data={MEMORY_BYTES}:", "unshare", "--mount", "--net", "sh", "-c", READ_ONLY, "sh", str(base)]
     skipped = [str(base), str(CHECKOUT), os.path.realpath(sys.prefix), *UNINTERESTING]
     environment = {
         "PYTHONPATH": f"{CHECKOUT}:{RECORDER}",

@@ -16,7 +16,7 @@ KEYS = (*["admin"] * 6, *["viewer"] * 3, *["deployer"] * 3, *["manager"] * 5, "n
 APPS = (*["web"] * 9, *["api"] * 3, "missing", "")
 MEGABYTE = 1 << 20
 # What would appear if something were given to a shell or followed as an option.
-CANARY = "paas-fuzz-canary"
+CANARY = "PAAS_FUZZ_CANARY"  # no name of an app
 
 VALUES = {
     "APP": APPS,
