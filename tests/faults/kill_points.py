@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -386,10 +387,11 @@ def site() -> Iterator[Site]:
     with contextlib.closing(docker.from_env()) as engine:
         for number in (0, 1):
             _image(f"{PREFIX}/v{number}", f"ENV VERSION=v{number}\n")
-        with running_paas((sys.executable, "-P", str(LAUNCHER), _kill_file())) as paas:
-            kill = Path(paas.within[-1])
-            kill.parent.mkdir(exist_ok=True)
-            made = Site(paas, doors.embedded(paas), engine, kill, Repo(paas.root.parent / "repo"))
+        with (
+            tempfile.TemporaryDirectory(prefix="paas-test-kill-", dir="/tmp") as folder,
+            running_paas((sys.executable, "-P", str(LAUNCHER), f"{folder}/point")) as paas,
+        ):
+            made = Site(paas, doors.embedded(paas), engine, Path(folder, "point"), Repo(paas.root.parent / "repo"))
             paas.command("apps:create", APP).ok()
             paas.command("checks:set", APP, "wait-to-retire", "1").ok()
             paas.command("ps:scale", APP, "web=2", "worker=1").ok()
@@ -406,12 +408,6 @@ def _image(tag: str, lines: str) -> None:
                 entry.size = len(text)
                 tar.addfile(entry, io.BytesIO(text.encode()))
         subprocess.run(["docker", "build", "-q", "-t", tag, "-"], input=context.getvalue(), check=True, capture_output=True)
-
-
-def _kill_file() -> str:
-    import tempfile
-
-    return str(Path(tempfile.mkdtemp(prefix="paas-test-kill-", dir="/tmp")) / "point")
 
 
 def main(names: list[str]) -> int:
