@@ -15,6 +15,10 @@ from support.doors import Door
 from support.registry import Registry, bridge_address, running_registry
 from support.repo import Repo
 from support.server import Paas, Response, running_paas
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+OPENSSH = "[openssh-"  # in the id of a transcript that is played through the OpenSSH server
 
 # A run that was started in the background inherits an ignored Ctrl-C, and so would the clients that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -97,11 +101,16 @@ def repo(tmp_path: Path) -> Repo:
     return Repo(tmp_path / "repo")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n N --dist loadgroup` a module stays whole, as its tests share a server; the transcripts group themselves."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+class ByServer(LoadScopeScheduling):
+    """With `-n N`: a module stays whole, as its tests share a server; the transcripts have two, one a front door."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module, _, test = nodeid.partition("::")
+        return f"{module} {OPENSSH in test}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServer:
+    return ByServer(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
