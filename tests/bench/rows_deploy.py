@@ -35,13 +35,7 @@ class FirstDeploy(Scenario):
         return {"from-image": served - started, "from-image-end": ended - started}
 
     def floor(self) -> Samples:
-        mark = self.site.mark()
-        image = self.site.new_image(mark)
-        started = time.perf_counter()
-        self.site.true()
-        taken = self.site.docker_run(image, WEB_PORT, mark) - started
-        self.site.forget_image(image)
-        return dict.fromkeys(("from-image", "from-image-end"), taken)
+        return dict.fromkeys(("from-image", "from-image-end"), _new_image_until_200(self.site))
 
     def peer(self) -> Samples:
         image, app = self.site.new_image(self.site.mark()), f"first-{next(self.site.numbers)}"
@@ -72,13 +66,7 @@ class NextDeploy(Scenario):
         return {"from-image-next": served - started, "from-image-next-end": ended - started}
 
     def floor(self) -> Samples:
-        mark = self.site.mark()
-        image = self.site.new_image(mark)
-        started = time.perf_counter()
-        self.site.true()
-        taken = self.site.docker_run(image, WEB_PORT, mark) - started
-        self.site.forget_image(image)
-        return dict.fromkeys(("from-image-next", "from-image-next-end"), taken)
+        return dict.fromkeys(("from-image-next", "from-image-next-end"), _new_image_until_200(self.site))
 
     def peer(self) -> Samples:
         image = self.site.new_image(self.site.mark())
@@ -217,6 +205,16 @@ class Restart(Scenario):
 
     def peer(self) -> Samples:
         return {"restart": self.site.ssh("peer", "ps:restart", self.site.web.on_peer)}
+
+
+def _new_image_until_200(site: Site) -> float:
+    mark = site.mark()
+    image = site.new_image(mark)
+    started = time.perf_counter()
+    site.true()
+    taken = site.docker_run(image, WEB_PORT, mark) - started
+    site.forget_image(image)
+    return taken
 
 
 def _run_until_200(site: Site, image: str) -> float:
