@@ -404,6 +404,8 @@ def test_the_kept_git_dir_works(paas: Paas, host: Door, repo: Repo) -> None:
 def test_gc_and_purge(paas: Paas, host: Door, repo: Repo, http_get: Callable[..., Response]) -> None:
     repo.write({"Dockerfile": greeting("Packed") + "RUN [\"/bin/busybox\", \"true\"]\n"})
     commit = repo.commit("First")
+    host.ssh("apps:create", "packed").ok()
+    host.ssh("git:set", "packed", "keep-git-dir", "true").ok()  # the builder gets a folder, not git's objects
     repo.push(host.remote("packed"), "main", host.git_env()).ok()
     assert "Packing the repository of packed" in host.ssh("repo:gc", "packed").ok()
     assert list((paas.root / "repositories/packed.git/objects/pack").glob("*.pack"))
