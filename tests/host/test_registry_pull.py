@@ -13,6 +13,7 @@ import pytest
 from support.doors import Door
 from support.registry import Registry, bridge_address, running_registry
 from support.server import Paas, Result
+from support.state import operations
 
 PASSWORD = "correct-horse"
 LOGIN = ("--private-registry-username", "ci", "--private-registry-password", "-")
@@ -296,12 +297,12 @@ def test_cancelling_a_pull(paas: Paas, host: Door, registry: Registry, put: Put,
     process.stdin.close()
     # Cut, the engine waits before it tries again.
     assert registry.line.cut.wait(60)
-    record = json.loads(host.ssh("operations", "cancelled", "--format", "json").ok())
+    record = operations(paas, "cancelled")[0]
     assert record["status"] == "running"
     host.ssh("operation:cancel", str(record["id"])).ok()
     with process:
         assert process.wait(60) == 130
-    record = json.loads(host.ssh("operations", "cancelled", "--format", "json").ok())
+    record = operations(paas, "cancelled")[0]
     assert record["status"] == "cancelled"
     assert host.ssh("config:keys", "cancelled").ok() == ""
     registry.stop()

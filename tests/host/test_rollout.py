@@ -331,8 +331,11 @@ def test_ten_releases_and_their_images_are_kept(host: Door, engine: docker.Docke
         host.ssh("ps:rebuild", "kept").ok()
     until(lambda: len(releases(host.paas, "kept")) == 10, lambda: releases(host.paas, "kept"))
     assert [item["release"] for item in releases(host.paas, "kept")] == list(range(12, 2, -1))
-    numbers = {int(tag.rpartition(":")[2]) for tag in tags(host.paas, engine, "kept")}
-    assert numbers == set(range(3, 13))
+
+    def numbers() -> set[int]:
+        return {int(tag.rpartition(":")[2]) for tag in tags(host.paas, engine, "kept")}
+
+    until(lambda: numbers() == set(range(3, 13)), numbers)
     gone = host.ssh("releases:rollback", "kept", "2")
     assert (gone.code, gone.err.count("\n")) == (1, 1)
     host.ssh("releases:rollback", "kept", "3").ok()
