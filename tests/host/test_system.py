@@ -76,7 +76,9 @@ def test_cleanup_removes_what_is_ours_and_over(paas: Paas, engine: docker.Docker
     )
     ours, theirs = image(str(paas.root)), image("/elsewhere")
     try:
-        assert "Removed containers: 1, images: 1\n" in host.ssh("cleanup", "tidied").ok()
+        # The agent may have removed the container of an operation that is over before we ask.
+        told = host.ssh("cleanup", "tidied").ok()
+        assert told.endswith(("Removed containers: 0, images: 1\n", "Removed containers: 1, images: 1\n"))
         there = {item["Id"] for item in engine.api.containers(all=True)}
         assert left not in there and {others, just_ended} <= there
         images = {item["Id"] for item in engine.api.images(all=True)}
