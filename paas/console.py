@@ -100,6 +100,14 @@ class Console:
         """Start reporting how far `what` has come."""
         return Progress(self, what)
 
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say that the block waits for `what`, and now and then for how long already."""
+        self.step(f"Waiting for {what}")
+        progress = self.progress("Waiting")
+        with progress.ticking(lambda: f"{progress.seconds():.0f} s"):
+            yield
+
     def _lines(self, prefix: str, text: str, stream: TextIO | None = None) -> None:
         self._write(stream or self.out, "".join(f"{prefix}{line}\n" for line in harmless(text).split("\n")))
 

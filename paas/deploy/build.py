@@ -74,9 +74,8 @@ def build_source(
 
 @contextlib.contextmanager
 def _waiting(session: Session) -> Iterator[None]:
-    session.console.step(f"Waiting for one of the {session.settings.max_builds} builds that run (PAAS_MAX_BUILDS)")
-    progress = session.console.progress("Waiting")
-    with progress.ticking(lambda: f"{progress.seconds():.0f} s"), step("turn"):
+    others = f"one of the {session.settings.max_builds} builds that run (PAAS_MAX_BUILDS)"
+    with session.console.waiting(others), step("turn"):
         yield
 
 
