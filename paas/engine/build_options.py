@@ -14,21 +14,15 @@ from paas.engine import options
 from paas.engine.options import BadOption
 from paas.model.names import printable
 
-# The library's words and the API's.
-_SPELLED = {
-    "cache_from": "cachefrom", "extra_hosts": "extrahosts", "network_mode": "networkmode",
-}  # fmt: skip
-
 
 @dataclass
 class BuildOptions:
-    """What the words ask for. `arguments` are build arguments; `api` are keyword arguments of the library's build;
-    `limits` its container limits; `labels` the image's; `secrets` files by id."""
+    """What the words ask for. `arguments` are build arguments; `labels` the image's; `secrets` files by id; `api` what
+    else the engine's API takes, as it is spelled there."""
 
     arguments: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     api: dict[str, Any] = field(default_factory=dict)
-    limits: dict[str, int | str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -37,8 +31,8 @@ class BuildOptions:
         return "--secret" if self.secrets else ""
 
     def query(self) -> dict[str, Any]:
-        """The same for BuildKit, as the engine's API spells it."""
-        found: dict[str, Any] = {_SPELLED.get(key, key): value for key, value in {**self.api, **self.limits}.items()}
+        """`api` as it is written into a URL."""
+        found = dict(self.api)
         for key in ("nocache", "pull"):
             if key in found:
                 found[key] = "1" if found[key] else "0"
@@ -68,52 +62,45 @@ def parse(words: Iterable[str]) -> BuildOptions:
     found = BuildOptions()
     for flag, value in pairs(words):
         try:
-            (VALUES.get(flag) or BOOLEANS[flag])(found, flag, value)
+            (VALUES.get(flag) or BOOLEANS[flag])(found, value)
         except ValueError as error:
             raise BadOption(option=flag, reason=printable(str(error), 300)) from None
     return found
 
 
-Apply = Callable[[BuildOptions, str, str], None]
+Apply = Callable[[BuildOptions, str], None]
 
 
-def _argument(found: BuildOptions, flag: str, text: str) -> None:
+def _argument(found: BuildOptions, text: str) -> None:
     name, value = values.pair(text)
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"{name!r} is not a name of a build argument")
     found.arguments[name] = value
 
 
-def _label(found: BuildOptions, flag: str, text: str) -> None:
+def _label(found: BuildOptions, text: str) -> None:
     found.labels.update([values.label(text)])
 
 
-def _value(key: str, read: Callable[[str], Any] = values.some, limit: bool = False) -> Apply:
+def _value(key: str, read: Callable[[str], Any] = values.some) -> Apply:
     """One value."""
 
-    def apply(found: BuildOptions, flag: str, text: str) -> None:
-        (found.limits if limit else found.api)[key] = read(text)
+    def apply(found: BuildOptions, text: str) -> None:
+        found.api[key] = read(text)
 
     return apply
 
 
-def _switch(key: str) -> Apply:
-    def apply(found: BuildOptions, flag: str, text: str) -> None:
-        found.api[key] = values.boolean(text)
-
-    return apply
+def _cache_from(found: BuildOptions, text: str) -> None:
+    found.api.setdefault("cachefrom", []).append(values.some(text))
 
 
-def _cache_from(found: BuildOptions, flag: str, text: str) -> None:
-    found.api.setdefault("cache_from", []).append(values.some(text))
-
-
-def _add_host(found: BuildOptions, flag: str, text: str) -> None:
+def _add_host(found: BuildOptions, text: str) -> None:
     name, _, address = values.host_entry(text).partition(":")
-    found.api.setdefault("extra_hosts", {})[name] = address
+    found.api.setdefault("extrahosts", {})[name] = address
 
 
-def _secret(found: BuildOptions, flag: str, text: str) -> None:
+def _secret(found: BuildOptions, text: str) -> None:
     fields = dict(values.pair(item) for item in text.split(","))
     path = fields.get("src") or fields.get("source", "")
     if "id" not in fields or not path.startswith("/"):
@@ -125,18 +112,18 @@ VALUES: dict[str, Apply] = {
     "--add-host": _add_host,
     "--build-arg": _argument,
     "--cache-from": _cache_from,
-    "--cpu-shares": _value("cpushares", values.integer(0), limit=True),
-    "--cpuset-cpus": _value("cpusetcpus", limit=True),
+    "--cpu-shares": _value("cpushares", values.integer(0)),
+    "--cpuset-cpus": _value("cpusetcpus"),
     "--label": _label,
-    "--memory": _value("memory", values.size, limit=True),
-    "--memory-swap": _value("memswap", values.size_or_unlimited, limit=True),
-    "--network": _value("network_mode"),
+    "--memory": _value("memory", values.size),
+    "--memory-swap": _value("memswap", values.size_or_unlimited),
+    "--network": _value("networkmode"),
     "--platform": _value("platform"),
     "--secret": _secret,
     "--shm-size": _value("shmsize", values.size),
     "--target": _value("target"),
 }
-BOOLEANS: dict[str, Apply] = {"--no-cache": _switch("nocache"), "--pull": _switch("pull")}
+BOOLEANS: dict[str, Apply] = {"--no-cache": _value("nocache", values.boolean), "--pull": _value("pull", values.boolean)}
 _OF_CONTAINERS = "a build can't use it. Add it to the deploy or run phase"
 REFUSED = {
     **{flag: _OF_CONTAINERS for flag in (*options.VALUES, *options.BOOLEANS) if flag not in VALUES},
