@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from paas.deploy.build_cache import cache_is_purged, cache_name
-from paas.deploy.build_files import context_of, look_at, secrets_of
+from paas.deploy.build_files import Recipe, context_of, look_at, secrets_of
 from paas.deploy.docker_options import option_words
-from paas.deploy.layout import Layout, layout_of
+from paas.deploy.layout import layout_of
 from paas.deploy.registry import build_auths
 from paas.deploy.reuse import built_before, fingerprint, remember
 from paas.deploy.session import Session
@@ -24,7 +24,6 @@ from paas.errors import PaasError
 from paas.model.image import ImageRef
 from paas.steps import step
 from paas.store.apps import App
-from paas.store.repositories import Repository
 from paas.store.turns import turn
 
 TURNS = "builds"
@@ -58,7 +57,8 @@ def build_source(
     layout = layout_of(session, app, commit)
     dockerfile = layout.read_dockerfile(repository, commit)
     base = bare_from(dockerfile)
-    options = build_options.parse(option_words(session, app, "build"))
+    words = option_words(session, app, "build")
+    options = build_options.parse(words)
     # Labels are all that such a build could add.
     if base is not None and not options.labels:
         # The id in the message is the image that the user saw; its tag may have moved since.
@@ -68,7 +68,8 @@ def build_source(
         if not found.on_build:
             session.images.tag(found.id, tag)
             return Built(found, tag, base.text)
-    image = _build(session, app, repository, commit, layout, dockerfile, config, tag, fresh)
+    recipe = Recipe(repository, commit, layout, dockerfile, words, options, config)
+    image = _build(session, app, recipe, tag, fresh)
     return Built(image, tag, base.text if base else None)
 
 
@@ -94,42 +95,31 @@ def bare_from(dockerfile: bytes) -> ImageRef | None:
         return None
 
 
-def _build(
-    session: Session,
-    app: App,
-    repository: Repository,
-    commit: str,
-    layout: Layout,
-    dockerfile: bytes,
-    config: dict[str, str],
-    tag: str,
-    fresh: bool,
-) -> Image:
+def _build(session: Session, app: App, recipe: Recipe, tag: str, fresh: bool) -> Image:
     """Build the commit's files, unless they are those of an image that is here."""
-    words = option_words(session, app, "build")
-    options = build_options.parse(words)
     with step("files"):
-        files = look_at(session, app, repository, commit)
+        files = look_at(session, app, recipe)
     purged = cache_is_purged(session, app)
-    mark = fingerprint(session, app, files, layout, words, options, config, dockerfile)
+    mark = fingerprint(session, app, recipe, files)
     image = built_before(session, app, mark) if mark and not fresh and not purged else None
     if image is not None:
         session.console.step(f"These files of {app.name} were built before, using that image (ps:rebuild builds again)")
         session.images.tag(image.id, tag)
         return image
     ensure_space(session)
+    layout = recipe.layout
     session.console.step(f"Building {app.name} from {layout.path(layout.dockerfile)}")
     if purged:
-        options.api["nocache"] = True
-    with context_of(session, app, files, layout, config) as context:
+        recipe.options.api["nocache"] = True
+    with context_of(session, app, recipe, files) as context:
         request = BuildRequest(
             context=context,
             tag=tag,
             labels={LABEL_APP: str(app.name), LABEL_ROOT: str(session.settings.root)},
             dockerfile=layout.dockerfile,
-            auths=build_auths(session, app, config, dockerfile),
-            secret=secrets_of(session, app, config, dockerfile),
-            options=options,
+            auths=build_auths(session, app, recipe.config, recipe.dockerfile),
+            secret=secrets_of(session, app, recipe),
+            options=recipe.options,
             cache=cache_name(session, app),
         )
         turns = session.settings.locks_dir / TURNS

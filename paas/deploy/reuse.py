@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 
-from paas.deploy.build_files import BuildFiles
-from paas.deploy.layout import Layout
+from paas.deploy.build_files import BuildFiles, Recipe
 from paas.deploy.session import Session
-from paas.engine.build_options import BuildOptions
 from paas.engine.images import Image, Images
 from paas.errors import PaasError
 from paas.model.image import ImageRef
@@ -27,32 +24,24 @@ _TAKES_FROM = re.compile(r"--from=(\S+)|[,=]from=([^\s,]+)")
 _REMOTE = re.compile(r"(?im)^\s*ADD\s.*(://|git@)")
 
 
-def fingerprint(
-    session: Session,
-    app: App,
-    files: BuildFiles,
-    layout: Layout,
-    words: Sequence[str],
-    options: BuildOptions,
-    config: dict[str, str],
-    dockerfile: bytes,
-) -> str | None:
+def fingerprint(session: Session, app: App, recipe: Recipe, files: BuildFiles) -> str | None:
     """A digest of all that a build of the commit depends on, None where that can't be known. It tells nothing of the
     config that is in it: it is made with the installation's key."""
+    options = recipe.options
     if not files.plain or options.api.get("pull") or options.api.get("nocache") or options.secrets:
         return None
-    bases = base_ids(session.images, dockerfile)
+    bases = base_ids(session.images, recipe.dockerfile)
     if bases is None:
         return None
-    text = dockerfile.decode("utf-8", "replace")
+    text = recipe.dockerfile.decode("utf-8", "replace")
     parts = [
         app.name,
-        files.repository.tree_id(files.commit),
-        layout.folder,
-        layout.dockerfile,
-        list(words),
+        recipe.repository.tree_id(recipe.commit),
+        recipe.layout.folder,
+        recipe.layout.dockerfile,
+        recipe.words,
         bases,
-        config if files.asks or "type=secret" in text else {},
+        recipe.config if files.asks or "type=secret" in text else {},
     ]
     return session.database.secrets.digest(json.dumps(parts, sort_keys=True))
 
