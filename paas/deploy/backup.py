@@ -9,7 +9,6 @@ import contextlib
 import os
 import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ from paas.store.backup_file import (
     DATABASE,
     FILES,
     IMAGES,
-    READ_BYTES,
     REPOSITORIES,
     VOLUMES,
     BackupWriter,
@@ -37,7 +35,7 @@ from paas.store.backup_file import (
 )
 from paas.store.database import Database, copy_database, migrations
 from paas.store.operations import process_start
-from paas.store.repositories import GitFailed, Repository
+from paas.store.repositories import Repository
 from paas.store.sealed import Lock, Sealer
 from paas.store.storage import Storage
 
@@ -68,7 +66,8 @@ def create(session: Session, out: BinaryIO, locks: Sequence[Lock], choice: Choic
     _add_files(session, writer)
     for app in contents.repositories:
         if app not in contents.empty:
-            writer.stream(f"{REPOSITORIES}/{app}", bundle(Repository(session.settings, app)))
+            bundle = Repository(session.settings, app).stream("bundle", "create", "--quiet", "-", "--all")
+            writer.stream(f"{REPOSITORIES}/{app}", bundle)
     console.step(f"State of {len(contents.apps)} apps: {size(counted.bytes)}")
     for number, place in enumerate(contents.volumes):
         total = writer.stream(f"{VOLUMES}/{number}", volumes(session).read(place))
@@ -88,27 +87,6 @@ def volumes(session: Session) -> Volumes:
     """What reads and writes storage."""
     image = f"paas-{session.settings.root_id}/storage:empty"
     return Volumes(session.api, image, {LABEL_ROOT: str(session.settings.root)} | owner_label())
-
-
-def bundle(repository: Repository) -> Iterator[bytes]:
-    """All branches, tags and their history, as ``git bundle`` writes them. Raises GitFailed."""
-    process = subprocess.Popen(
-        repository.command("bundle", "create", "--quiet", "-", "--all"),
-        cwd=repository.path,
-        env=repository.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    with process:
-        try:
-            while process.stdout and (data := process.stdout.read(READ_BYTES)):
-                yield data
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode:
-        raise GitFailed(verb="bundle", reason=f"exit {process.returncode} in {repository.path.name}")
 
 
 @contextlib.contextmanager

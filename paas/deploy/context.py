@@ -51,14 +51,8 @@ def _keep_git_dir(repository: Repository, commit: str, branch: BranchName, check
             raise GitFailed(verb=next(word for word in words if word != here), reason=reason[-1] if reason else f"exit {done.returncode}")
 
     git("init", "--quiet", "--template=", f"--initial-branch={branch}", ".")
-    with subprocess.Popen(
-        repository.command("pack-objects", "--revs", "--stdout", "--quiet"),
-        cwd=repository.path,
-        env=repository.environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as packer:
+    words = ("pack-objects", "--revs", "--stdout", "--quiet")
+    with repository.start(*words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as packer:
         if packer.stdin and packer.stdout:
             packer.stdin.write(f"{commit}\n".encode())
             packer.stdin.close()

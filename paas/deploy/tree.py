@@ -85,14 +85,7 @@ class _Reader:
     """One git that gives objects as they are asked for."""
 
     def __init__(self, repository: Repository) -> None:
-        self._git = subprocess.Popen(
-            repository.command("cat-file", "--batch"),
-            cwd=repository.path,
-            env=repository.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        self._git = repository.start("cat-file", "--batch", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def read(self, object_id: str) -> Iterator[bytes]:
         asked, answer = self._git.stdin, self._git.stdout

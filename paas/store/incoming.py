@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from paas.errors import PaasError
-from paas.store.git_program import git_words
 from paas.store.repositories import Repository
 
 QUARANTINES = "tmp_objdir-incoming-*"
@@ -97,19 +96,12 @@ def _objects(repository: Repository, quarantine: str) -> Iterator[tuple[str, int
     """Kind, size in bytes and id of each, none of them unpacked."""
     alone = {name: value for name, value in repository.environment().items() if "OBJECT_DIRECTOR" not in name}
     words = ["cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectsize) %(objectname)"]
-    process = subprocess.Popen(
-        [*git_words(), "--git-dir=.", *words],
-        cwd=repository.path,
-        env=alone | {"GIT_OBJECT_DIRECTORY": quarantine},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    environment = alone | {"GIT_OBJECT_DIRECTORY": quarantine}
+    process = repository.start(*words, stdout=subprocess.PIPE, environment=environment)
     with process:
         try:
             for line in process.stdout or ():
-                kind, size, name = line.split()
+                kind, size, name = line.decode().split()
                 yield kind, int(size), name
         finally:
             process.kill()

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import stat
 import subprocess
 import zlib
@@ -209,28 +208,13 @@ class Repository:
     def listed(self, commit: str) -> Iterator[Listed]:
         """Everything that a commit has, folders too, as git finds it: one entry after the other, so that whoever has
         seen enough can stop."""
-        words = self.command("ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit)
-        process = subprocess.Popen(
-            words,
-            cwd=self.path,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        with process:
-            try:
-                rest = b""
-                while process.stdout and (data := process.stdout.read1(READ_BYTES)):  # type: ignore[attr-defined]
-                    *lines, rest = (rest + data).split(b"\0")
-                    for line in lines:
-                        about, _, path = line.partition(b"\t")
-                        mode, _, name, size = about.split()
-                        yield Listed(os.fsdecode(path), int(mode, 8), name.decode(), 0 if size == b"-" else int(size))
-            finally:
-                process.kill()
-        if process.returncode and process.returncode != -signal.SIGKILL:
-            raise GitFailed(verb="ls-tree", reason=f"exit {process.returncode}")
+        rest = b""
+        for data in self.stream("ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit):
+            *lines, rest = (rest + data).split(b"\0")
+            for line in lines:
+                about, _, path = line.partition(b"\t")
+                mode, _, name, size = about.split()
+                yield Listed(os.fsdecode(path), int(mode, 8), name.decode(), 0 if size == b"-" else int(size))
 
     def blob(self, item: Listed) -> bytes:
         """The bytes of a file that was listed, nothing of a giant."""
@@ -273,15 +257,7 @@ class Repository:
 
     def mentions(self, commit: str, text: str) -> Callable[[], bool]:
         """Begin to look whether a file of the commit holds `text`; the function that comes back waits for the answer."""
-        words = self.command("grep", "--quiet", "--fixed-strings", "-e", text, commit)
-        search = subprocess.Popen(
-            words,
-            cwd=self.path,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        search = self.start("grep", "--quiet", "--fixed-strings", "-e", text, commit)
         return lambda: search.wait() == 0
 
     def check_out(self, commit: str, tree: Path, index: Path, umask: int) -> None:
@@ -326,6 +302,36 @@ class Repository:
         }
         # Of other repositories only files of ours are read here, such as a backup's.
         return kept | ENVIRONMENT | {"HOME": str(self.settings.root), "GIT_ALLOW_PROTOCOL": "file"}
+
+    def start(
+        self,
+        *words: str,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
+        environment: dict[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """git beside us, with our environment or `environment`; what it says of errors is not heard."""
+        return subprocess.Popen(
+            self.command(*words),
+            cwd=self.path,
+            env=environment or self.environment(),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def stream(self, *words: str) -> Iterator[bytes]:
+        """What git prints, as it comes; it is ended where nobody wants the rest. Raises GitFailed."""
+        process = self.start(*words, stdout=subprocess.PIPE)
+        with process:
+            try:
+                while process.stdout and (data := process.stdout.read1(READ_BYTES)):  # type: ignore[attr-defined]
+                    yield data
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            raise GitFailed(verb=words[0], reason=f"exit {process.returncode} in {self.path.name}")
 
     def git(self, *words: str, check: bool = True, input: bytes = b"") -> bytes:
         """Run git and return what it printed. Raises GitFailed."""
