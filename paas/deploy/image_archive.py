@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, BinaryIO, NoReturn, cast
 
 from paas.deploy.archive import ArchiveRefused, BoundedHeader, clean_path
+from paas.engine import tar
 from paas.engine.images import LoadFailed
 from paas.errors import PaasError
 from paas.model.image import ImageRef
@@ -138,14 +139,14 @@ class _Rewriting:
             raise _Refused("it holds no image")
         if self.config is not None and self.files.get(self.config, 0) > MAX_LIST_BYTES:
             raise _Refused("its image has a config of more than 4 MB")
-        yield bytes(2 * tarfile.BLOCKSIZE)
+        yield tar.END
 
     def _member(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Iterator[bytes]:
         if member.isdir():
             if path and path not in self.folders:
                 self._new(path)
                 self.folders.add(path)
-                yield _header(path, tarfile.DIRTYPE)
+                yield tar.header(path, kind=tarfile.DIRTYPE)
             return
         if not path or path in self.folders:
             raise _Refused(f"it has more than one entry for {path or '.'}")
@@ -156,7 +157,7 @@ class _Rewriting:
             if member.linkname.startswith("/") or target.startswith("../") or path in (MANIFEST, INDEX):
                 raise _Refused(f"its link {path} leads out of it")
             self.links.add(path)
-            yield _header(path, tarfile.SYMTYPE, link=member.linkname)
+            yield tar.header(path, kind=tarfile.SYMTYPE, link=member.linkname)
         elif not member.isreg() or member.issparse():
             raise _Refused(f"{path} is no file, folder or symbolic link")
         else:
@@ -176,7 +177,7 @@ class _Rewriting:
         if path == REPOSITORIES:
             return  # Names for engines from before 2016.
         if path not in (MANIFEST, INDEX):
-            yield _header(path, tarfile.REGTYPE, size)
+            yield tar.header(path, size)
             left = size
             while left:
                 data = file.read(min(left, CHUNK_BYTES))
@@ -184,7 +185,7 @@ class _Rewriting:
                     raise EOFError
                 left -= len(data)
                 yield data
-            yield bytes(-size % tarfile.BLOCKSIZE)
+            yield tar.padding(size)
             return
         if size > MAX_LIST_BYTES:
             raise _Refused(f"its {path} is larger than 4 MB")
@@ -193,7 +194,7 @@ class _Rewriting:
         except (ValueError, RecursionError):
             raise _Refused(f"its {path} can't be read") from None
         data = json.dumps(self._manifest(found) if path == MANIFEST else self._index(found)).encode()
-        yield _header(path, tarfile.REGTYPE, len(data)) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+        yield tar.file(path, data)
 
     def _manifest(self, found: Any) -> list[dict[str, Any]]:
         """Only what we know of an image is written: an engine reads keys in any case and spelling."""
@@ -243,10 +244,3 @@ def _get(item: Any, key: str) -> Any:
 
 def _texts(items: Any) -> bool:
     return isinstance(items, list) and all(isinstance(item, str) for item in items)
-
-
-def _header(path: str, kind: bytes, size: int = 0, link: str = "") -> bytes:
-    entry = tarfile.TarInfo(path)
-    entry.type, entry.size, entry.linkname = kind, size, link
-    entry.mode = 0o755 if kind == tarfile.DIRTYPE else 0o644
-    return entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")

@@ -10,13 +10,13 @@ import contextlib
 import hashlib
 import itertools
 import json
-import tarfile
 from collections.abc import Iterator
 from io import FileIO
 from typing import BinaryIO
 
 from paas.deploy.session import Session
 from paas.deploy.space import disk_of
+from paas.engine import tar
 from paas.engine.images import Image, LoadFailed
 from paas.errors import PaasError
 from paas.model.image import ImageRef
@@ -165,11 +165,11 @@ class LayerArchive:
         if config is None:
             raise Malformed("there is no image in it")
         yield from self._ending(config)
-        yield b"\0" * (2 * tarfile.BLOCKSIZE)
+        yield tar.END
 
     def _layer(self, head: LayerHead) -> Iterator[bytes]:
         digest = hashlib.sha256()
-        yield _entry(f"{head.hex}.tar", head.size)
+        yield tar.header(f"{head.hex}.tar", head.size)
         if head.offset:
             if self.uploads.sizes([head.id]).get(head.id) != head.offset:
                 raise LayersMissing(reason="what was kept of a layer is not kept any more")
@@ -191,7 +191,7 @@ class LayerArchive:
             self.uploads.forget(head.id)
             raise LayersMissing(reason="a layer came damaged")
         self._came.add(head.id)
-        yield b"\0" * (-head.size % tarfile.BLOCKSIZE)
+        yield tar.padding(head.size)
 
     def _keep(self, head: LayerHead) -> None:
         """Open the file that takes what comes of a layer, unless the disk has little room."""
@@ -223,8 +223,8 @@ class LayerArchive:
         name = f"{hashlib.sha256(config).hexdigest()}.json"
         paths = [f"{diff_id.removeprefix('sha256:')}.tar" for diff_id in layers]
         manifest = json.dumps([{"Config": name, "RepoTags": [self.name], "Layers": paths}]).encode()
-        yield from _file(name, config)
-        yield from _file("manifest.json", manifest)
+        yield tar.file(name, config)
+        yield tar.file("manifest.json", manifest)
 
 
 def _layers_of(config: bytes) -> tuple[str, ...]:
@@ -235,14 +235,3 @@ def _layers_of(config: bytes) -> tuple[str, ...]:
     if not isinstance(layers, list) or len(layers) > MAX_LAYERS or not all(map(is_id, layers)):
         raise Malformed("the image's configuration can't be read")
     return tuple(layers)
-
-
-def _entry(name: str, size: int) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return info.tobuf(tarfile.GNU_FORMAT)
-
-
-def _file(name: str, data: bytes) -> Iterator[bytes]:
-    yield _entry(name, len(data))
-    yield data + b"\0" * (-len(data) % tarfile.BLOCKSIZE)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from paas.engine import tar
+
 READ_BYTES = 1 << 16
 
 
@@ -94,5 +96,5 @@ def as_tar(context: Context, entries: Sequence[Entry]) -> Iterator[bytes]:
         yield item.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         if item.isreg():
             yield from context.read(entry)
-            yield bytes(-entry.size % tarfile.BLOCKSIZE)
-    yield bytes(2 * tarfile.BLOCKSIZE)
+            yield tar.padding(entry.size)
+    yield tar.END
