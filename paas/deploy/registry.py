@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from paas.deploy.session import Session
 from paas.errors import PaasError
-from paas.model.image import DEFAULT_REGISTRY, ImageRef, registry_server
+from paas.model.image import DEFAULT_REGISTRY, HUB_AUTH, ImageRef, registry_server
 from paas.store.apps import App
 from paas.store.logins import NAMESPACE, Logins
 
@@ -26,7 +27,6 @@ EMAIL_KEY = "APTIBLE_PRIVATE_REGISTRY_EMAIL"
 REGISTRY_KEYS = (HOST_KEY, USERNAME_KEY, PASSWORD_KEY, EMAIL_KEY)
 PLATFORM_KEYS = (IMAGE_KEY, *REGISTRY_KEYS)
 
-DOCKER_HUB_AUTH = "https://index.docker.io/v1/"
 # Blanks of one line only: a megabyte of empty lines would take hours.
 _FROM = re.compile(r"(?im)^[ \t]*FROM[ \t]+(?:--platform=\S+[ \t]+)?(\S+)")
 
@@ -65,8 +65,8 @@ class Credentials:
     def auths(self, hosts: list[str]) -> dict[str, dict[str, str]]:
         """The ``auths`` of a Docker configuration for some registries."""
         token = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-        names = {self.host or host for host in hosts} | {self.host for _ in (1,) if self.host}
-        return {DOCKER_HUB_AUTH if name == DEFAULT_REGISTRY else str(name): {"auth": token} for name in names}
+        names = [self.host] if self.host else hosts
+        return {HUB_AUTH if name == DEFAULT_REGISTRY else name: {"auth": token} for name in names}
 
 
 def login_for(session: Session, app: App, server: str) -> Credentials | None:
@@ -93,23 +93,25 @@ def build_auths(
     session: Session, app: App, config: dict[str, str], dockerfile: bytes
 ) -> dict[str, dict[str, str]]:
     """The ``auths`` of a build. Each of its logins is told to its own server only, whatever the Dockerfile names."""
-    found: dict[str, dict[str, str]] = {}
-    for server in Logins(session.properties).servers(app.id):
-        login = login_for(session, app, server)
-        found |= login.auths([server]) if login else {}
-    return found | own_auths(session, app, config, dockerfile)
+    known = Logins(session.properties).servers(app.id)
+    return _stored_auths(session, app, known) | own_auths(session, app, config, dockerfile)
 
 
 def own_auths(
     session: Session, app: App, config: dict[str, str], dockerfile: bytes
 ) -> dict[str, dict[str, str]]:
     """As `build_auths`, without the global logins."""
+    own = Credentials.of(config)
+    stored = _stored_auths(session, app, session.properties.all(app.id, NAMESPACE))
+    return stored | (own.auths(registries_of(dockerfile)) if own else {})
+
+
+def _stored_auths(session: Session, app: App, servers: Iterable[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for server in session.properties.all(app.id, NAMESPACE):
+    for server in servers:
         login = login_for(session, app, server)
         found |= login.auths([server]) if login else {}
-    own = Credentials.of(config)
-    return found | (own.auths(registries_of(dockerfile)) if own else {})
+    return found
 
 
 def registries_of(dockerfile: bytes) -> list[str]:

@@ -8,13 +8,12 @@ from paas.console import Console
 from paas.engine.client import engine_errors, patience
 from paas.engine.pull import DENIED, TRUST, UNREACHABLE, Layers
 from paas.errors import PaasError
-from paas.model.image import DEFAULT_REGISTRY, ImageRef
+from paas.model.image import DEFAULT_REGISTRY, HUB_AUTH, ImageRef
 from paas.model.operation import without
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-DOCKER_HUB_AUTH = "https://index.docker.io/v1/"
 UNAUTHORIZED = "401 Unauthorized"
 
 
@@ -30,7 +29,7 @@ def log_in(api: APIClient, server: str, username: str, password: str) -> None:
     """Ask a registry, from where pulls are made, whether it takes this user. Raises LoginFailed."""
     from docker.errors import APIError
 
-    address = DOCKER_HUB_AUTH if server == DEFAULT_REGISTRY else server
+    address = HUB_AUTH if server == DEFAULT_REGISTRY else server
     body = {"username": username, "password": password, "serveraddress": address}
     with engine_errors():
         try:

@@ -9,6 +9,8 @@ from paas.errors import PaasError
 from paas.model.names import printable
 
 DEFAULT_REGISTRY = "docker.io"
+# What its logins are kept under and asked for by.
+HUB_AUTH = "https://index.docker.io/v1/"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]{1,5})?"
 _REFERENCE = re.compile(

@@ -8,19 +8,19 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from paas.engine.buildkit import files, wire
 from paas.engine.buildkit.rpc import NOT_FOUND, Answered, CallFailed, Method, Server
 from paas.engine.context import Context
+from paas.model.image import HUB_AUTH
 
 LOGINS = "/moby.filesync.v1.Auth/Credentials"
 SECRETS = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
 HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING = wire.number(1, 1)
 HUB_HOST = "registry-1.docker.io"
-HUB_AUTH = "https://index.docker.io/v1/"
 CONNECT_SECONDS = 10
 MAX_HEAD_BYTES = 1 << 16
 
@@ -36,8 +36,8 @@ class Offer:
 
     context: Context
     shared_key: str
-    auths: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    secret: Callable[[str], bytes | None] = lambda name: None
+    auths: Mapping[str, Mapping[str, str]]
+    secret: Callable[[str], bytes | None]
 
 
 @contextlib.contextmanager
