@@ -26,12 +26,18 @@ class LocalImage:
     size: int
 
 
-def run(*words: str) -> bytes:
-    """The output of ``docker WORDS``. Raises NoEngine."""
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
     try:
-        done = subprocess.run([PROGRAM, *words], stdin=subprocess.DEVNULL, capture_output=True)
+        yield
     except OSError as error:
         raise NoEngine(reason=f"{PROGRAM} can't be started: {(error.strerror or '').lower()}") from None
+
+
+def run(*words: str) -> bytes:
+    """The output of ``docker WORDS``. Raises NoEngine."""
+    with _starting():
+        done = subprocess.run([PROGRAM, *words], stdin=subprocess.DEVNULL, capture_output=True)
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it does not say why"]
         raise NoEngine(reason=printable(lines[-1].rstrip("."), 300))
@@ -56,16 +62,13 @@ def find(name: str) -> LocalImage:
 
 @contextlib.contextmanager
 def reading(*words: str) -> Iterator[IO[bytes]]:
-    """The output of ``docker WORDS`` while it comes; it is ended with the block. Raises NoEngine where it fails."""
-    with contextlib.ExitStack() as stack:
-        try:
-            process = subprocess.Popen(
-                [PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-        except OSError as error:
-            raise NoEngine(reason=f"{PROGRAM} can't be started: {(error.strerror or '').lower()}") from None
-        assert process.stdout is not None  # noqa: S101 - it is a pipe
-        stack.enter_context(process)
+    """The output of ``docker WORDS`` while it comes; it is ended with the block. Raises NoEngine where it can't be started."""
+    with _starting():
+        process = subprocess.Popen(
+            [PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    with process:
         try:
             yield process.stdout
         finally:

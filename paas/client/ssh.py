@@ -28,17 +28,19 @@ class Ssh:
 
     def command(self, words: Sequence[str], tty: bool = False) -> list[str]:
         """The argument list. Over there the words are one line again, so they are quoted."""
-        port = ["-p", str(self.host.port)] if self.host.port else []
         terminal = ["-t"] if tty else []
-        return [*self.program, *port, *terminal, *self._user, "--", self.host.name, *map(shlex.quote, words)]
+        return [*self.program, *self._port, *terminal, *self._user, "--", self.host.name, *map(shlex.quote, words)]
+
+    @property
+    def _port(self) -> list[str]:
+        return ["-p", str(self.host.port)] if self.host.port else []
 
     @cached_property
     def _user(self) -> list[str]:
         """The key decides who one is, whatever the user's name; but without one ssh would take that of this machine's user."""
         if self.host.user:
             return ["-l", self.host.user]
-        port = ["-p", str(self.host.port)] if self.host.port else []
-        asked = self.start([*self.program, "-G", *port, "--", self.host.name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        asked = self.start([*self.program, "-G", *self._port, "--", self.host.name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         said, _ = asked.communicate()
         user = next((line[5:] for line in said.decode("utf-8", "replace").splitlines() if line.startswith("user ")), "")
         return [] if user and user != getpass.getuser() else ["-l", USER]
