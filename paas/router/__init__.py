@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from paas.router import binary
@@ -56,12 +56,6 @@ class Router(Protocol):
     def drained(self, slot: int, server_name: str) -> bool: ...
 
     def remove(self, slot: int, server_name: str) -> None: ...
-
-    def finish_drains(
-        self, servers: Iterable[tuple[int, str]], seconds: float
-    ) -> tuple[tuple[int, str], ...]: ...
-
-    def draining(self) -> tuple[tuple[int, str], ...]: ...
 
     def requests(self, slot: int) -> list[Request]: ...
 

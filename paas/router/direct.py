@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from paas.router.haproxy import Change
 from paas.router.requests import Request, Traffic
@@ -50,16 +50,6 @@ class Direct:
 
     def remove(self, slot: int, server_name: str) -> None:
         """Do nothing."""
-
-    def finish_drains(
-        self, servers: Iterable[tuple[int, str]], seconds: float
-    ) -> tuple[tuple[int, str], ...]:
-        """Do nothing; nothing was cut."""
-        return ()
-
-    def draining(self) -> tuple[tuple[int, str], ...]:
-        """Nothing is."""
-        return ()
 
     def requests(self, slot: int) -> list[Request]:
         """Nobody counts them."""

@@ -12,7 +12,7 @@ import dataclasses
 import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from paas.router import binary
@@ -28,7 +28,7 @@ from paas.router.configuration import (
     stock,
     stock_for,
 )
-from paas.router.difference import Observed, difference, identify, observe, slot_of
+from paas.router.difference import Observed, difference, identify, observe
 from paas.router.files import replace
 from paas.router.ports import refusal
 from paas.router.requests import Request, Traffic, read_requests, read_traffic
@@ -101,7 +101,7 @@ class HAProxy:
     def apply(self, routes: Routes, version: int | None = None) -> Change:
         """Make the files and the running HAProxy what `routes` says. Does nothing when they are.
 
-        Servers that are no longer wanted take no new requests afterwards; `finish_drains` deletes them. `version` is
+        Servers that are no longer wanted take no new requests afterwards; `remove` deletes them. `version` is
         the database's for these routes; with it, `switch` can rely on all this later.
         """
         with held(self._settings.locks_dir / LOCK):
@@ -189,37 +189,6 @@ class HAProxy:
                 lambda runtime: _remove(runtime, slot, server_name),
                 lambda runtime: _cut(runtime, slot, server_name),
             )
-
-    def finish_drains(
-        self, servers: Iterable[tuple[int, str]], seconds: float
-    ) -> tuple[tuple[int, str], ...]:
-        """Wait up to `seconds` for the sessions of drained (slot, server name)s to end, then remove them all.
-
-        Afterwards their containers can be stopped. Returns those whose connections had to be cut.
-        """
-        everyone = tuple(servers)
-        deadline = time.monotonic() + seconds
-        # A request may have been given to a server in the instant before it was drained and not be counted yet.
-        time.sleep(POLL_SECONDS)
-        while waiting := tuple(key for key in everyone if not self.drained(*key)):
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(POLL_SECONDS)
-        for key in everyone:
-            self.remove(*key)
-        return waiting
-
-    def draining(self) -> tuple[tuple[int, str], ...]:
-        """Servers that take no requests and are not removed yet; a killed rollout leaves such."""
-        try:
-            with self._workers.current() as runtime:
-                servers = observe(runtime.ask).servers
-        except RouterNotRunning:
-            return ()
-        found = (
-            (slot_of(backend), name) for (backend, name), server in servers.items() if not server.serving
-        )
-        return tuple(dict.fromkeys(found))
 
     def requests(self, slot: int) -> list[Request]:
         """The newest requests of one app, oldest first; none where HAProxy does not run."""

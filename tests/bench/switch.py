@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+from support.drains import draining
 from support.server import free_port
 
 from bench import neighbours
@@ -73,7 +74,7 @@ class Town:
             started = time.perf_counter()
             do(session, app)
             taken = time.perf_counter() - started
-            for slot, server in session.router.draining():
+            for slot, server in draining(self.settings):
                 session.router.remove(slot, server)
         return taken
 

@@ -9,6 +9,7 @@ import time
 from functools import partial
 
 import pytest
+from support.drains import draining, finish_drains
 from test_router_support import (
     Proxy,
     Start,
@@ -57,7 +58,7 @@ def test_no_request_is_lost_while_servers_are_switched(proxy: Proxy, upstream: S
         for number in range(1, SWITCHES + 1):
             new = upstream(f"r{number}")
             proxy.apply(route(1, "a.localhost", new), other)
-            assert proxy.router.finish_drains([(1, old.who)], 5) == ()
+            assert finish_drains(proxy.router, [(1, old.who)], 5) == ()
             old.shutdown()
             old.server_close()  # nothing listens there any more
             assert proxy.get("a.localhost") == (200, new.who)
@@ -81,15 +82,15 @@ def test_a_slow_request_is_waited_for_and_a_stream_cut_at_the_deadline(proxy: Pr
     stream = Stream(proxy, "a.localhost")
     wait_until(lambda: not proxy.router.drained(1, "old"))
     proxy.apply(route(1, "a.localhost", new))
-    assert proxy.router.draining() == ((1, "old"),)
+    assert draining(proxy.settings) == ((1, "old"),)
     assert proxy.get("a.localhost") == (200, "new")
     assert stream.echoes(b"still here") and not proxy.router.drained(1, "old")
-    assert proxy.router.finish_drains([(1, "old")], 2) == ((1, "old"),)
+    assert finish_drains(proxy.router, [(1, "old")], 2) == ((1, "old"),)
     slow.join()
     assert answers == [(200, "old")]
     assert stream.ended()
     stream.close()
-    assert proxy.router.draining() == ()
+    assert draining(proxy.settings) == ()
     assert proxy.router.drained(1, "old")
     proxy.router.remove(1, "old")  # again: fine
 
@@ -120,8 +121,8 @@ def test_killed_and_started_again_it_serves_the_same(proxy: Proxy, upstream: Sta
     assert proxy.get("c.localhost") == (200, "two")
     # Servers that came from the file can be replaced and deleted like added ones.
     proxy.apply(route(1, "a.localhost", upstream("three")))
-    proxy.router.finish_drains(proxy.router.draining(), 1)
-    assert proxy.router.draining() == ()
+    finish_drains(proxy.router, draining(proxy.settings), 1)
+    assert draining(proxy.settings) == ()
     assert proxy.get("a.localhost") == (200, "three")
 
 
@@ -154,7 +155,7 @@ def test_running_out_of_slots_reloads_and_closes_nobodys_connection(proxy: Proxy
     assert got["x-forwarded-for"] == "127.0.0.1" and got["x-forwarded-port"] == str(proxy.port)
     assert not proxy.router.drained(1, "old")  # the stream is still there, in the old worker
     assert stream.echoes(b"and still")
-    assert proxy.router.finish_drains([(1, "old")], 0.2) == ((1, "old"),)
+    assert finish_drains(proxy.router, [(1, "old")], 0.2) == ((1, "old"),)
     assert stream.ended()
     stream.close()
     with Runtime(proxy.settings.run_dir / "haproxy.sock") as runtime:

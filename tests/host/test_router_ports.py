@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from support.drains import draining, finish_drains
 from test_router_support import Proxy, Start, proxies, request, upstreams, wait_until
 
 from paas.router import Port, Route, Server
@@ -79,7 +80,7 @@ def test_domains_and_servers_of_a_port_change_without_a_reload(proxy: Proxy, ups
     assert not change.reloaded and change.commands
     assert get(port, "b.localhost") == (200, "new")
     assert get(port, "a.localhost")[0] == 404
-    assert proxy.router.finish_drains([(1, "old")], 2) == ()
+    assert finish_drains(proxy.router, [(1, "old")], 2) == ()
     assert not proxy.apply(route(new.server, "*")).reloaded
     assert get(port, "whatever.example.org") == (200, "new")
     assert proxy.apply(Route("one", 1, 1, (), ())).reloaded
@@ -98,9 +99,9 @@ def test_tcp_is_passed_on_and_its_connections_drain(proxy: Proxy) -> None:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as second:
                 assert second.recv(3) == b"new"
             assert not proxy.router.drained(1, "old")
-            assert proxy.router.finish_drains([(1, "old")], 0.2) == ((1, "old"),)
+            assert finish_drains(proxy.router, [(1, "old")], 0.2) == ((1, "old"),)
             assert client.recv(3) == b""
-        assert proxy.router.draining() == ()
+        assert draining(proxy.settings) == ()
 
 
 def test_a_port_that_somebody_else_holds_costs_only_itself(proxy: Proxy, upstream: Start) -> None:

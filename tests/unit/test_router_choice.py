@@ -28,7 +28,8 @@ def test_without_haproxy_ports_are_published(tmp_path: Path, monkeypatch: pytest
     assert router.missing is not None and "apt-get install haproxy" in router.missing
     assert router.url("a.localhost", 32768) == "http://127.0.0.1:32768"
     assert not router.apply(Routes()).running
-    assert router.finish_drains([(1, "a")], 10) == ()
+    assert router.drained(1, "a")
+    router.remove(1, "a")
 
 
 def test_an_old_haproxy_will_not_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
