@@ -81,10 +81,9 @@ class Console:
         """One compact JSON document on a line."""
         self.print(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
-    def raw(self, data: bytes, stderr: bool = False) -> None:
+    def raw(self, data: bytes) -> None:
         """Bytes as they came from somewhere else, such as a container."""
-        stream = self.err if stderr else self.out
-        self._guard(lambda: _write_raw(stream, data))
+        self._guard(lambda: _write_raw(self.out, data))
 
     def warn(self, text: str) -> None:
         self._lines(WARNING, legible(text), self.err)

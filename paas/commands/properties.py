@@ -39,13 +39,12 @@ class OnlyGlobal(PaasError):
 def add_set_command(
     group: Group,
     namespace: str,
-    name: str = "set",
     word: str = "property",
     default_key: str = "",
     store: Callable[[int, str, str], None] | None = None,
     needs: Need = ADMIN,
 ) -> None:
-    """Register `GROUP:NAME`, which sets or, without a value, unsets what `namespace` declares.
+    """Register `GROUP:set`, which sets or, without a value, unsets what `namespace` declares.
 
     `word` is what this group calls a property in its errors (Dokku's git group: key). A single word that is no key is
     the value of `default_key`. `store` (app id or GLOBAL, key, value) is for what takes more than keeping it. `needs`: who may, as of any command.
@@ -70,7 +69,7 @@ def add_set_command(
         if app is not None and item.scope == GLOBAL_ONLY:
             raise OnlyGlobal()
         stored = item.parse(value) if value else ""
-        with recorded(app, f"{group.name}:{name}", f"{key} {stored}".rstrip()):
+        with recorded(app, f"{group.name}:set", f"{key} {stored}".rstrip()):
             scope = app.id if app else GLOBAL
             if store:
                 store(scope, key, stored)
@@ -79,7 +78,7 @@ def add_set_command(
         session().console.header(f"Setting {key} to {stored}" if stored else f"Unsetting {key}")
 
     set_property.__doc__ = f"Set or clear a {group.name} property of an app or of all: {', '.join(sorted(declared))}."
-    group.command(name, needs=needs)(set_property)
+    group.command("set", needs=needs)(set_property)
 
 
 def property_flags(namespace: str, app: App | None, *keys: str) -> Flags:

@@ -201,11 +201,11 @@ def _each(key: str, read: Callable[[str], Any] = values.some) -> Apply:
     return apply_item
 
 
-def _mapped(key: str, read: Callable[[str], tuple[str, str]] = values.pair) -> Apply:
+def _mapped(key: str) -> Apply:
     """A mapping of HostConfig."""
 
     def apply_entry(options: Options, text: str) -> None:
-        options.host.setdefault(key, {}).update([read(text)])
+        options.host.setdefault(key, {}).update([values.pair(text)])
 
     return apply_entry
 

@@ -14,7 +14,6 @@ MODULUS = 4591  # q
 WEIGHT = 286  # coefficients of a secret polynomial that are not 0
 HALF = (MODULUS - 1) // 2
 PUBLIC_KEY_BYTES = 1158
-CIPHERTEXT_BYTES = 1039
 
 _LIMIT = 16384
 _PUBLIC_KEY = [MODULUS] * DEGREE

@@ -48,7 +48,7 @@ BACKLOG = 256
 
 
 class AddressInUse(PaasError):
-    """{address} can't be listened on ({reason}). Nothing was started. Stop what uses it, or set {variable} to another address"""
+    """{address} can't be listened on ({reason}). Nothing was started. Stop what uses it, or set PAAS_SSH_LISTEN to another address"""
 
 
 class _QuickSocket(socket.socket):
@@ -230,8 +230,8 @@ def _peer(connection: socket.socket) -> str:
         return "somebody"
 
 
-def listen(address: Listen, variable: str = "PAAS_SSH_LISTEN") -> socket.socket:
-    """A listening socket on `address`. Raises AddressInUse, which names `variable`."""
+def listen(address: Listen) -> socket.socket:
+    """A listening socket on `address`. Raises AddressInUse."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     host = address.host
     if not host and socket.has_dualstack_ipv6():
@@ -245,7 +245,7 @@ def listen(address: Listen, variable: str = "PAAS_SSH_LISTEN") -> socket.socket:
         )
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise AddressInUse(address=address, reason=reason, variable=variable) from None
+        raise AddressInUse(address=address, reason=reason) from None
 
 
 def stored_key(settings: Settings) -> FindKey:

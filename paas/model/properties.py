@@ -89,10 +89,8 @@ def yes_or_no(key: str, default: str = "false", scope: Literal["both", "app", "g
     return Property(key, default, scope, _yes_or_no(key))
 
 
-def number(
-    key: str, default: str, lowest: int, highest: int, scope: Literal["both", "app", "global"] = BOTH
-) -> Property:
-    return Property(key, default, scope, _number(key, lowest, highest))
+def number(key: str, default: str, lowest: int, highest: int) -> Property:
+    return Property(key, default, BOTH, _number(key, lowest, highest))
 
 
 def one_of(key: str, *words: str) -> Property:

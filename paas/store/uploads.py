@@ -55,10 +55,10 @@ class Uploads:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def forget_old(settings: Settings, older_than: float = KEPT_SECONDS) -> None:
-    """Forget what nobody has gone on with for `older_than` seconds, of every app."""
+def forget_old(settings: Settings) -> None:
+    """Forget what nobody has gone on with for KEPT_SECONDS, of every app."""
     with contextlib.suppress(FileNotFoundError):
         for folder in settings.uploads_dir.iterdir():
             newest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0)
-            if newest < time.time() - older_than:
+            if newest < time.time() - KEPT_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)

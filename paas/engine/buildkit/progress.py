@@ -13,7 +13,6 @@ class _Step:
     number: int
     name: str
     started: float | None = None
-    spent: float = 0
     shown: bool = False
     over: bool = False
     part: bytes = b""
