@@ -19,9 +19,10 @@ from paas.store.apps import App
 NAMESPACE, MADE = "build", "made"
 # Reverting to an older one than that builds it again.
 REMEMBERED = 30
-_FROM = re.compile(r"(?im)^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?")
+# Blanks of one line only: a megabyte of empty lines would take hours.
+_FROM = re.compile(r"(?im)^[^\S\n]*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?")
 _TAKES_FROM = re.compile(r"--from=(\S+)|[,=]from=([^\s,]+)")
-_REMOTE = re.compile(r"(?im)^\s*ADD\s.*(://|git@)")
+_REMOTE = re.compile(r"(?im)^[^\S\n]*ADD\s.*(://|git@)")
 
 
 def fingerprint(session: Session, app: App, recipe: Recipe, files: BuildFiles) -> str | None:

@@ -56,3 +56,8 @@ def test_the_images_that_a_dockerfile_takes_from(dockerfile: str, ids: list[str]
 )
 def test_what_may_have_changed_elsewhere_is_built(dockerfile: str) -> None:
     assert base_ids(HERE, dockerfile.encode()) is None
+
+
+@pytest.mark.parametrize("piece", ["\n", " ", "\\\n", "FROM ", "FROM\t--platform=", "FROM here\n", "ADD ", "ADD a\n", "--from=here,"])
+def test_a_dockerfile_of_a_megabyte_is_read_at_once(piece: str) -> None:
+    assert base_ids(HERE, (piece * ((1 << 20) // len(piece))).encode()) in (None, [], ["id of here"])
