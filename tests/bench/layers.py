@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from support.archives import tar_of
 from support.images import STATIC
 from support.private_engine import PrivateEngine, private_engine
 from support.relay import relay
@@ -118,15 +119,9 @@ class Bench:
 
     def _top(self, number: int, data: bytes) -> str:
         """The big image with one more layer."""
-        context = io.BytesIO()
-        with tarfile.open(fileobj=context, mode="w") as archive:
-            dockerfile = f"FROM {NAME}:base\nCOPY data /data\nLABEL {self.label}\n".encode()
-            for name, content in (("Dockerfile", dockerfile), ("data", data)):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content)
-                archive.addfile(entry, io.BytesIO(content))
+        context = tar_of({"Dockerfile": f"FROM {NAME}:base\nCOPY data /data\nLABEL {self.label}\n", "data": data})
         words = ["docker", "build", "--quiet", "--tag", f"{NAME}:{number}", "-"]
-        subprocess.run(words, env=self.env, input=context.getvalue(), capture_output=True, check=True)
+        subprocess.run(words, env=self.env, input=context, capture_output=True, check=True)
         return f"{NAME}:{number}"
 
     def _load_base(self) -> None:
@@ -151,14 +146,9 @@ class Bench:
             for name in manifest["Layers"]:
                 add(name, files[name])
             for number in range(LAYERS):
-                layer = io.BytesIO()
-                with tarfile.open(fileobj=layer, mode="w") as inner:
-                    data = os.urandom(self.size // LAYERS)
-                    entry = tarfile.TarInfo(f"random-{number}")
-                    entry.size = len(data)
-                    inner.addfile(entry, io.BytesIO(data))
-                add(f"{number}.tar", layer.getbuffer())  # type: ignore[arg-type]
-                config["rootfs"]["diff_ids"].append(f"sha256:{hashlib.sha256(layer.getbuffer()).hexdigest()}")
+                layer = tar_of({f"random-{number}": os.urandom(self.size // LAYERS)})
+                add(f"{number}.tar", layer)
+                config["rootfs"]["diff_ids"].append(f"sha256:{hashlib.sha256(layer).hexdigest()}")
                 manifest["Layers"].append(f"{number}.tar")
             manifest["RepoTags"] = [f"{NAME}:base"]
             manifest["Config"] = "config.json"

@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import shutil
-import tarfile
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import docker
 import pytest
 from docker import APIClient
+from support.archives import tar_of
 from support.engine import remove_everything_of, remove_tags_of
 from support.images import BUSYBOX
 
@@ -96,7 +96,7 @@ def build(api: APIClient, settings: Settings) -> Build:
 
     def build_image(dockerfile: str, **files: bytes) -> str:
         tag = f"paas-{settings.root_id}/test-{uuid.uuid4().hex[:8]}:1"
-        context = tar({"Dockerfile": dockerfile.encode()} | files)
+        context = tar_of({"Dockerfile": dockerfile.encode()} | files, mode=0o755)
         for event in api.build(
             fileobj=io.BytesIO(context),
             custom_context=True,
@@ -142,22 +142,6 @@ def start(create: Start, containers: Containers) -> Start:
         return container
 
     return start_container
-
-
-def tar(files: dict[str, bytes]) -> bytes:
-    """A tar archive of executable files."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), 0o755
-            archive.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
-
-
-@pytest.fixture(scope="session")
-def tar_of() -> Callable[[dict[str, bytes]], bytes]:
-    return tar
 
 
 @pytest.fixture

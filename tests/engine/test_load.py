@@ -19,6 +19,7 @@ from typing import Any
 import docker.errors
 import pytest
 from docker import APIClient
+from support.archives import tar_of
 
 from paas.console import Console
 from paas.deploy.load import NameIsTaken, loaded
@@ -109,7 +110,7 @@ def test_what_is_no_archive(images: Images, console: Console, our_names: Names, 
 
 
 def test_a_tar_archive_that_holds_no_image(
-    images: Images, console: Console, tar_of: Callable[[dict[str, bytes]], bytes]
+    images: Images, console: Console
 ) -> None:
     for files in ({"README": b"x"}, {"manifest.json": b"no json"}):
         with pytest.raises(LoadFailed) as caught:
@@ -131,21 +132,11 @@ def unpacked(data: bytes) -> dict[str, bytes]:
         return {name: file.read() for name, file in opened.items() if file}
 
 
-def packed(files: dict[str, bytes]) -> bytes:
-    output = io.BytesIO()
-    with tarfile.open(fileobj=output, mode="w") as archive:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return output.getvalue()
-
-
 def rewritten(data: bytes, change: Callable[[dict[str, Any]], dict[str, Any]]) -> bytes:
     """The archive with another item in manifest.json."""
     files = unpacked(data)
     [item] = json.loads(files["manifest.json"])
-    return packed(files | {"manifest.json": json.dumps([change(item)]).encode()})
+    return tar_of(files | {"manifest.json": json.dumps([change(item)]).encode()})
 
 
 @pytest.fixture
@@ -295,7 +286,7 @@ def with_layer(saved: bytes, *entries: tarfile.TarInfo) -> bytes:
     text = json.dumps(config).encode()
     files |= {"more/layer.tar": data, f"{hashlib.sha256(text).hexdigest()}.json": text}
     item |= {"Config": f"{hashlib.sha256(text).hexdigest()}.json", "Layers": [*item["Layers"], "more/layer.tar"]}
-    return packed(files | {"manifest.json": json.dumps([item]).encode()})
+    return tar_of(files | {"manifest.json": json.dumps([item]).encode()})
 
 
 def test_layers_do_not_reach_out(session: Session, images: Images, named: str, saved: bytes, tmp_path: Path) -> None:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import json
 import re
 import sqlite3
 import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
 import time
@@ -24,6 +22,7 @@ from pathlib import Path
 
 import docker
 from support import doors, images
+from support.archives import tar_of
 from support.clients import Client, until
 from support.doors import Door
 from support.repo import Repo
@@ -111,7 +110,7 @@ class Site:
         return self._begin(["git", "-C", str(self.repo.path), "push", "--quiet", self.door.remote(APP), *words], b"")
 
     def _begin(self, command: list[str], stdin: bytes) -> Client:
-        with contextlib.closing(io.BytesIO(stdin)), (self.paas.root.parent / "input").open("w+b") as file:
+        with (self.paas.root.parent / "input").open("w+b") as file:
             file.write(stdin)
             file.seek(0)
             return Client(command, self.door.git_env(), None, file)
@@ -127,13 +126,7 @@ class Site:
 
 
 def _archive(site: Site) -> Client:
-    with io.BytesIO() as buffer:
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            for name, text in site.files().items():
-                entry = tarfile.TarInfo(name)
-                entry.size = len(text)
-                tar.addfile(entry, io.BytesIO(text.encode()))
-        return site.words("git:from-archive", APP, "--", stdin=buffer.getvalue())
+    return site.words("git:from-archive", APP, "--", stdin=tar_of(site.files()))
 
 
 def _push(site: Site) -> Client:
@@ -401,13 +394,8 @@ def site() -> Iterator[Site]:
 
 
 def _image(tag: str, lines: str) -> None:
-    with io.BytesIO() as context:
-        with tarfile.open(fileobj=context, mode="w") as tar:
-            for name, text in (("Procfile", PROCFILE), ("Dockerfile", f"{BASE}{lines}WORKDIR /app\nCOPY Procfile /app/Procfile\n")):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(text)
-                tar.addfile(entry, io.BytesIO(text.encode()))
-        subprocess.run(["docker", "build", "-q", "-t", tag, "-"], input=context.getvalue(), check=True, capture_output=True)
+    context = {"Procfile": PROCFILE, "Dockerfile": f"{BASE}{lines}WORKDIR /app\nCOPY Procfile /app/Procfile\n"}
+    subprocess.run(["docker", "build", "-q", "-t", tag, "-"], input=tar_of(context), check=True, capture_output=True)
 
 
 def main(names: list[str]) -> int:

@@ -15,9 +15,10 @@ from pathlib import Path
 import docker
 import pytest
 from support import doors
+from support.archives import tar_of
 from support.doors import Door
 from support.knock import Answer, knock
-from support.planted import Secrets, Watch, described, images_of, tar_of
+from support.planted import Secrets, Watch, described, images_of
 from support.registry import Registry, running_registry
 from support.repo import Repo
 from support.server import Paas, run, running_paas

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import socket
-import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import remotes
+from support.archives import tar_of
 from support.doors import Door
 from support.remotes import Web
 from support.server import Paas, Response
@@ -20,14 +20,8 @@ from support.server import Paas, Response
 PASSWORD = "correct-horse"
 
 
-def tar(mode: str = "w", **files: str) -> bytes:
-    output = io.BytesIO()
-    with tarfile.open(fileobj=output, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, text in files.items():
-            info = tarfile.TarInfo(name.replace("__", "/"))
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text.encode()))
-    return output.getvalue()
+def tar(compression: str = "", **files: str) -> bytes:
+    return tar_of({name.replace("__", "/"): text for name, text in files.items()}, compression=compression)
 
 
 def greeting(text: str) -> str:
@@ -55,7 +49,7 @@ def left_behind(paas: Paas, app: str) -> list[str]:
 
 def test_from_urls(host: Door, web: Web, private: Web, http_get: Callable[..., Response]) -> None:
     host.ssh("apps:create", "urls").ok()
-    web.files["a.tar.gz"] = tar("w:gz", top__Dockerfile=greeting("Gz"), top__text="1")
+    web.files["a.tar.gz"] = tar("gz", top__Dockerfile=greeting("Gz"), top__text="1")
     said = host.ssh("git:from-archive", "--archive-type", "tar.gz", "urls", f"{web.url}/files/a.tar.gz").ok()
     assert said.startswith(
         f"-----> Downloading tar.gz file from {web.url}/files/a.tar.gz\n"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
-import tarfile
 from collections.abc import Iterator
 
 import pytest
+from support.archives import tar_of
 from support.doors import Door
 from support.server import Paas
 
@@ -42,13 +41,8 @@ def test_maintenance_is_switched_without_a_reload(paas: Paas, host: Door, shop: 
     host.ssh("maintenance:enable", shop).ok()
     answer = paas.http_get(shop)
     assert answer.status == 503 and "Under maintenance" in answer.body
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name, data in (("./maintenance.html", b"<h1>Own</h1>"), ("logo.png", b"x")):
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    stored = host.ssh("maintenance:custom-page", shop, input=archive.getvalue())
+    archive = tar_of({"./maintenance.html": "<h1>Own</h1>", "logo.png": "x"})
+    stored = host.ssh("maintenance:custom-page", shop, input=archive)
     assert stored.code == 0 and "logo.png is left out" in stored.err
     assert paas.http_get(shop).body == "<h1>Own</h1>"
     # A deploy does not end it, and a clone does not begin with it.

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
 import json
 import os
 import subprocess
-import tarfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -130,17 +128,6 @@ def described(engine: docker.DockerClient, paas: Paas) -> str:
     for item in images_of(engine, paas):
         found += [engine.api.inspect_image(item), engine.api.history(item)]
     return json.dumps(found)
-
-
-def tar_of(files: dict[str, bytes]) -> bytes:
-    """A tar archive."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def below(folder: Path, *secrets: str) -> list[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 
 import pytest
+from support.archives import tar_of
 from support.in_process import Commands
 
 from paas.deploy.session import Session
@@ -27,13 +26,8 @@ def route(session: Session, app: str) -> Route:
 
 
 def tar(**files: bytes) -> str:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name.replace("__", "."))
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return file.getvalue().decode("utf-8", "surrogateescape")
+    archive = tar_of({name.replace("__", "."): data for name, data in files.items()})
+    return archive.decode("utf-8", "surrogateescape")
 
 
 def test_maintenance_is_about_one_app(paas_command: Commands, session: Session, shop: str) -> None:
