@@ -7,14 +7,12 @@ requests fail, the same command does not work again, or anything is left behind.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import re
 import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,11 +25,11 @@ from support.clients import Client, until
 from support.doors import Door
 from support.repo import Repo
 from support.server import Paas, Response, running_paas
+from support.visitor import Visitor
 
 LAUNCHER = Path(__file__).resolve().parents[1] / "support" / "kill_server.py"
 APP = "killed"
 PREFIX = "paas-test-kill"
-POLL_SECONDS = 0.02
 ASKED = 6
 # Of a machine that does much else beside it.
 COMMAND_SECONDS, SETTLE_SECONDS = 200.0, 60.0
@@ -210,35 +208,6 @@ def cases(way: Way) -> list[Case]:
     return found
 
 
-class Visitor:
-    """Asks the app again and again, until it is told to stop; `failures` says which requests were not answered."""
-
-    def __init__(self, paas: Paas) -> None:
-        self.paas = paas
-        self.failures: list[str] = []
-        self.asked = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Visitor:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(POLL_SECONDS):
-            self.asked += 1
-            try:
-                answer = self.paas.http_get(APP)
-                if answer.status != 200:
-                    self.failures.append(f"{answer.status}")
-            except (OSError, http.client.HTTPException) as error:
-                self.failures.append(repr(error))
-
-
 class NotHeld(AssertionError):
     """What has to be true after a kill is not."""
 
@@ -251,7 +220,7 @@ def perform(site: Site, case: Case) -> str:
         settle(site, case.way, files(site))
     before_files = files(site)
     last = newest(site)
-    with Visitor(site.paas) as visitor:
+    with Visitor(site.paas, APP) as visitor:
         site.kill.write_text(f"{case.point.at} {case.victims}")
         client = case.way.send(site)
         try:

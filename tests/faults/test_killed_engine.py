@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import docker
 import pytest
-from support import doors
+from support import doors, gated
 from support.clients import Client, until
 from support.doors import Door
 from support.private_engine import PrivateEngine, private_engine
@@ -22,7 +22,6 @@ from support.whole import settled
 
 WEB, SHELL = "paas-test/web", "paas-test/shell"
 APP = "killed"
-GATED = f'FROM {SHELL}\nSTOPSIGNAL SIGKILL\nCMD ["sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exec httpd -f -p $PORT -h /www"]\n'
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +99,8 @@ def test_in_a_load(own: PrivateEngine, paas: Paas, client: docker.APIClient) -> 
 
 
 def test_in_a_rollout(own: PrivateEngine, paas: Paas, client: docker.APIClient) -> None:
-    gated = "paas-test-faults/gated:latest"
-    subprocess.run(
-        ["docker", "--host", own.host, "build", "-q", "-t", gated, "-"], input=GATED.encode(), check=True, capture_output=True
-    )
-    deploy = Client([str(STUB), "git:from-image", APP, gated], paas.env, None, subprocess.DEVNULL)
+    image = gated.build(gated.TAG, "--host", own.host)
+    deploy = Client([str(STUB), "git:from-image", APP, image], paas.env, None, subprocess.DEVNULL)
     with contextlib.closing(deploy):
         deploy.says("-----> Deploying web")
         until(lambda: len(client.containers(filters={"label": f"paas.app={APP}"})) == 2)

@@ -18,22 +18,21 @@ import pytest
 from support import doors
 from support.clients import Client, until
 from support.doors import Door
+from support.gated import build, let_go
 from support.repo import Repo
 from support.server import STUB, Paas, run, running_paas
 from support.state import containers, operations
+from support.visitor import Visitor
 from support.whole import children, command_processes, service, settled
 
 WEB, SHELL = "paas-test/web", "paas-test/shell"
 APP = "killed"
-# Waits for the file /go before it listens.
-GATED = f'FROM {SHELL}\nSTOPSIGNAL SIGKILL\nCMD ["sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exec httpd -f -p $PORT -h /www"]\n'
 KILLED = "The command's process was killed"
 
 
 @pytest.fixture(scope="module")
 def gated(engine: docker.DockerClient, image_names: dict[str, str]) -> Iterator[str]:
-    tag = f"paas-test-faults-{os.getpid()}/gated:latest"
-    subprocess.run(["docker", "build", "-q", "-t", tag, "-"], input=GATED.encode(), check=True, capture_output=True)
+    tag = build(f"paas-test-faults-{os.getpid()}/gated:latest")
     yield tag
     engine.api.remove_image(tag, force=True)
 
@@ -52,48 +51,13 @@ def host(paas: Paas, image_names: dict[str, str]) -> Door:
     return doors.embedded(paas)
 
 
-class Watch:
-    """Asks for the app all the time: it never fails, except while the router itself is away."""
-
-    def __init__(self, paas: Paas) -> None:
-        self.paas = paas
-        self.failed: list[str] = []
-        self.answers = 0
-        self.over = threading.Event()
-
-    def ask(self) -> None:
-        while not self.over.wait(0.01):
-            try:
-                status = self.paas.http_get(APP).status
-            except OSError as error:
-                self.failed.append(str(error))
-                continue
-            self.answers += status == 200
-            if status != 200:
-                self.failed.append(str(status))
-
-
 @contextlib.contextmanager
 def serving(paas: Paas) -> Iterator[None]:
     """The app serves throughout."""
-    watch = Watch(paas)
-    thread = threading.Thread(target=watch.ask)
-    thread.start()
-    try:
+    with Visitor(paas, APP) as visitor:
         yield
-    finally:
-        watch.over.set()
-        thread.join()
-    assert watch.failed == []
-    assert watch.answers
-
-
-def let_go(paas: Paas, engine: docker.DockerClient) -> bool:
-    labels = {"label": [f"paas.root={paas.root}", f"paas.app={APP}"], "status": "running"}
-    waiting = [item for item in engine.api.containers(filters=labels) if "/go" in item["Command"]]
-    for item in waiting:
-        engine.api.exec_start(engine.api.exec_create(item["Id"], ["touch", "/go"])["Id"])
-    return bool(waiting)
+    assert visitor.failures == []
+    assert visitor.asked
 
 
 @contextlib.contextmanager
@@ -127,7 +91,7 @@ def test_while_a_deploy_goes_on(host: Door, engine: docker.DockerClient, gated: 
         assert operations(paas, APP)[0]["status"] == "running"
         # New commands come in meanwhile.
         assert APP in host.ssh("apps:list").ok()
-        until(lambda: let_go(paas, engine), lambda: deploy.text)
+        until(lambda: let_go(paas, engine, APP), lambda: deploy.text)
         assert deploy.ends() == 0, deploy.text
         with ended(name):
             settled(paas, engine.api, APP)
@@ -249,7 +213,7 @@ def test_haproxy_during_a_deploy(host: Door, engine: docker.DockerClient, gated:
         for pid in (*children(master), master):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        until(lambda: let_go(paas, engine), lambda: deploy.text)
+        until(lambda: let_go(paas, engine, APP), lambda: deploy.text)
         assert deploy.ends() == 0, deploy.text
     with ended("haproxy"):
         settled(paas, engine.api, APP)
@@ -291,7 +255,7 @@ def test_everything_at_once(host: Door, engine: docker.DockerClient, gated: str)
                 os.kill(pid, signal.SIGKILL)
         paas.process.wait()
         # The deploy is a process of its own.
-        until(lambda: let_go(paas, engine), lambda: deploy.text)
+        until(lambda: let_go(paas, engine, APP), lambda: deploy.text)
         paas.start()
         assert deploy.ends() == 0, deploy.text
     with ended("everything"):

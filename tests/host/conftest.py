@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import docker
-import docker.errors
 import pytest
 from support.clients import Client, until
+from support.gated import let_go
 from support.server import Paas
 
 MakeImage = Callable[..., str]
 Start = Callable[..., Client]
 OpenGate = Callable[[str], None]
-
-# Waits for the file /go before it listens: the test says when the release becomes healthy.
-GATED = 'CMD ["sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exec httpd -f -p $PORT -h /www"]'
 
 
 @pytest.fixture(scope="session")
@@ -63,15 +60,4 @@ def start() -> Iterator[Start]:
 @pytest.fixture
 def open_gate(paas: Paas, engine: docker.DockerClient) -> OpenGate:
     """`open_gate(app)`: let the app's processes made from a GATED image listen, once one runs."""
-
-    def touch(app: str) -> bool:
-        labels = {"label": [f"paas.root={paas.root}", f"paas.app={app}"], "status": "running"}
-        found = [item["Id"] for item in engine.api.containers(filters=labels) if "/go" in item["Command"]]
-        for container in found:
-            try:
-                engine.api.exec_start(engine.api.exec_create(container, ["touch", "/go"])["Id"])
-            except docker.errors.APIError:
-                return False
-        return bool(found)
-
-    return lambda app: until(lambda: touch(app)) and None
+    return lambda app: until(lambda: let_go(paas, engine, app)) and None

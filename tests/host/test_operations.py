@@ -13,9 +13,10 @@ from pathlib import Path
 
 import docker
 import pytest
-from conftest import GATED, MakeImage, OpenGate, Start
+from conftest import MakeImage, OpenGate, Start
 from support.clients import Client, until
 from support.doors import Door
+from support.gated import GATED
 from support.repo import Repo
 from support.server import Paas
 from support.state import State, containers, current_release, difference, operations, releases, state_of

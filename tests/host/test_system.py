@@ -7,9 +7,10 @@ import json
 
 import docker
 import pytest
-from conftest import GATED, MakeImage, Start
+from conftest import MakeImage, Start
 from support.clients import until
 from support.doors import Door
+from support.gated import GATED
 from support.server import Paas
 from support.state import operations
 

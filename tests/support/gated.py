@@ -5,18 +5,21 @@ from __future__ import annotations
 import subprocess
 
 import docker
+import docker.errors
 
 from support.server import Paas
 
 TAG = "paas-test-faults/gated:latest"
-# Waits for the file /go before it listens.
-DOCKERFILE = 'FROM paas-test/shell\nSTOPSIGNAL SIGKILL\nCMD ["sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exec httpd -f -p $PORT -h /www"]\n'
+# Waits for the file /go before it listens: the test says when the release becomes healthy.
+GATED = 'CMD ["sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exec httpd -f -p $PORT -h /www"]'
+DOCKERFILE = f"FROM paas-test/shell\nSTOPSIGNAL SIGKILL\n{GATED}\n"
 
 
-def build() -> str:
-    """Make the image; its tag."""
-    subprocess.run(["docker", "build", "-q", "-t", TAG, "-"], input=DOCKERFILE.encode(), check=True, capture_output=True)
-    return TAG
+def build(tag: str = TAG, *options: str) -> str:
+    """Make the image, with a Docker client's global `options`; its tag."""
+    words = ["docker", *options, "build", "-q", "-t", tag, "-"]
+    subprocess.run(words, input=DOCKERFILE.encode(), check=True, capture_output=True)
+    return tag
 
 
 def let_go(paas: Paas, engine: docker.DockerClient, app: str) -> bool:
@@ -24,5 +27,8 @@ def let_go(paas: Paas, engine: docker.DockerClient, app: str) -> bool:
     labels = {"label": [f"paas.root={paas.root}", f"paas.app={app}"], "status": "running"}
     waiting = [item for item in engine.api.containers(filters=labels) if "/go" in item["Command"]]
     for item in waiting:
-        engine.api.exec_start(engine.api.exec_create(item["Id"], ["touch", "/go"])["Id"])
+        try:
+            engine.api.exec_start(engine.api.exec_create(item["Id"], ["touch", "/go"])["Id"])
+        except docker.errors.APIError:
+            return False
     return bool(waiting)
