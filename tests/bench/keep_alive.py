@@ -16,7 +16,6 @@ import json
 import os
 import random
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.clients import until
+from support.clients import until_it_listens
 from support.images import IMAGES
 from support.server import free_port
 
@@ -61,16 +60,10 @@ def running(words: list[str], port: int, **env: str) -> Iterator[None]:
     """A program that listens on a port."""
     with subprocess.Popen(words, env={**os.environ, **env}, stderr=subprocess.DEVNULL) as process:
         try:
-            until(lambda: listens(port))
+            until_it_listens(process, port)
             yield
         finally:
             process.terminate()
-
-
-def listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
 
 
 @contextlib.contextmanager

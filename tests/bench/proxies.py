@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.clients import until_it_listens
 from support.server import free_port, run
 
 from bench.measure import Program
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from bench.site import Site
 
 NGINX, CADDY, WRK = Program("nginx", "nginx-light"), Program("caddy", "caddy"), Program("wrk", "wrk")
-START_SECONDS = 10
 LOAD_SECONDS = 3
 FAST_PORT = 8080
 LIBRARY = re.compile(r"(/\S+\.so\S*) \(0x")
@@ -172,7 +170,7 @@ def running_proxies(
                 process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             stack.callback(_end, process)
             for each in (port, tls_port):
-                _wait_for(each, process, directory / "log")
+                until_it_listens(process, each, directory / "log")
         yield ports
 
 
@@ -189,14 +187,3 @@ def load(url: str, connections: int, host: str | None = None) -> tuple[float, fl
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     process.wait()
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args!r} does not listen:\n{log.read_text()}")
-        time.sleep(0.02)

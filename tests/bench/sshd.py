@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from support.clients import until_it_listens
 from support.doors import HOST
 from support.server import Paas, free_port, run
-
-START_SECONDS = 10
 
 CONFIG = """\
 ListenAddress 127.0.0.1:{port}
@@ -68,19 +65,8 @@ def running_sshd(paas: Paas, directory: Path) -> Iterator[dict[str, Path]]:
         words = ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
         server = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=output, start_new_session=True)
     try:
-        _wait_for(port, server, log)
+        until_it_listens(server, port, log)
         yield clients
     finally:
         server.terminate()
         server.wait()
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"sshd does not listen:\n{log.read_text()}")
-        time.sleep(0.02)

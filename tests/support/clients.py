@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -25,6 +27,24 @@ def until(
         assert time.monotonic() < end, f"waited in vain; {hint()}"
         time.sleep(POLL_SECONDS)
     return answer
+
+
+def until_it_listens(
+    process: subprocess.Popen[bytes], port: int, log: Path | None = None, address: str = "127.0.0.1"
+) -> None:
+    """Wait until a started program takes connections. Raises AssertionError with its `log` where it does not."""
+
+    def said() -> str:
+        return log.read_text(errors="replace") if log else ""
+
+    def listens() -> bool:
+        assert process.poll() is None, f"{process.args!r} ended:\n{said()}"
+        with contextlib.suppress(OSError):
+            socket.create_connection((address, port), timeout=1).close()
+            return True
+        return False
+
+    until(listens, lambda: f"{process.args!r} does not listen:\n{said()}")
 
 
 class Client:

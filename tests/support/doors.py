@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.clients import until_it_listens
 from support.repo import GIT_ENV
 from support.server import Paas, Result, free_port, run
 
 NAMES = ("embedded", "openssh")
 HOST = "host"
-SSHD_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def openssh(paas: Paas) -> Iterator[Door]:
     with log.open("wb") as output:
         server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stderr=output)
     try:
-        _wait_for_port(port, server, log)
+        until_it_listens(server, port, log)
         yield Door("openssh", paas, _ssh_config(paas, "openssh", port, user="root"))
     finally:
         server.terminate()
@@ -110,15 +108,3 @@ def _ssh_config(paas: Paas, name: str, port: int, user: str) -> Path:
         "    BatchMode yes\n    LogLevel ERROR\n"
     )
     return path
-
-
-def _wait_for_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + SSHD_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"sshd does not listen:\n{log.read_text()}") from None
-        time.sleep(0.02)

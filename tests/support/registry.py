@@ -21,7 +21,6 @@ import ssl
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -33,10 +32,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from support.clients import until_it_listens
 from support.server import run
 
 CERTIFICATES = Path("/etc/docker/certs.d")
-READY_SECONDS = 20
 STOP_SECONDS = 10
 COPY_BYTES = 16 * 1024
 BCRYPT_ROUNDS = 4  # the least that there is: these passwords protect nothing
@@ -93,15 +92,7 @@ class Registry:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            try:
-                socket.create_connection((self.address, port), timeout=1).close()
-                break
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"the registry does not listen:\n{self.log()}") from None
-            time.sleep(0.02)
+        until_it_listens(self.process, port, self.folder / "log", self.address)
         self.line.open(port)
 
     def stop(self) -> None:

@@ -10,20 +10,17 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.clients import until_it_listens
 from support.repo import GIT_ENV, Repo
 from support.server import free_port, run
-
-START_SECONDS = 10
 
 
 def bare(source: Repo, target: Path) -> Path:
@@ -49,7 +46,7 @@ def git_daemon(folder: Path) -> Iterator[str]:
         start_new_session=True,
     )
     try:
-        _wait(port, process)
+        until_it_listens(process, port)
         yield f"git://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -73,23 +70,12 @@ def sshd(keys: Path) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait(port, process)
+        until_it_listens(process, port)
         yield f"ssh://root@127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()
         shutil.rmtree(folder)
-
-
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            assert process.poll() is None and time.monotonic() < end, "the server does not listen"
-        time.sleep(0.02)
 
 
 @dataclass
