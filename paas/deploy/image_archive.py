@@ -31,6 +31,7 @@ MAX_LAYERS = 1000
 MAX_LIST_BYTES = 4 << 20  # of manifest.json, and of an image's config, which the engine reads whole
 FREE_BYTES = 1 << 30  # what may come out of a compressed archive whatever its size
 MAX_RATIO = 200
+BROKEN = "it ends early or is no tar archive"
 MANIFEST, INDEX, REPOSITORIES = "manifest.json", "index.json", "repositories"
 NAME_ANNOTATION = "io.containerd.image.name"
 _MAGIC: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
@@ -53,16 +54,15 @@ def only_image(archive: BinaryIO, ref: ImageRef, name: str) -> Iterator[bytes]:
     counted = _Input(archive)
     try:
         yield from _Rewriting(ref, name).run(_plain(counted))
-    except ArchiveRefused as error:
+    except (ArchiveRefused, _Refused) as error:
         _refuse(str(error))
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, RecursionError, UnicodeError):
-        _refuse("it ends early or is no tar archive")
-    except (OSError, ValueError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno:
+    except OSError as error:
+        # gzip raises such for bad data, without a number.
+        if error.errno:
             raise
-        # gzip raises OSErrors for bad data; ours are ValueErrors.
-        own = isinstance(error, _Refused)
-        _refuse(str(error) if own else "it ends early or is no tar archive")
+        _refuse(BROKEN)
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError, RecursionError):
+        _refuse(BROKEN)
 
 
 class _Refused(ValueError):
