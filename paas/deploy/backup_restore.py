@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 from paas.console import size
 from paas.deploy.backup import scratch, volumes
@@ -137,7 +135,7 @@ def _receive(session: Session, reader: BackupReader, staged: Settings, with_volu
                     continue
         elif member.section == IMAGES and len(parts) == 2:
             console.step(f"Images of {len(contents.images)} releases")
-            session.images.load(cast(Any, _Stream(_to_the_end(reader, member))), console)
+            session.images.load(_to_the_end(reader, member), console)
         else:
             raise Damaged(reason="it holds something that does not belong there")
 
@@ -299,18 +297,3 @@ def _spool(pieces: Iterator[bytes], target: Path, mode: int = 0o600) -> None:
     with os.fdopen(descriptor, "wb") as file:
         for piece in pieces:
             file.write(piece)
-
-
-class _Stream(io.RawIOBase):
-    """Pieces as a file."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        super().__init__()
-        self._pieces, self._held = pieces, b""
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._held:
-            self._held = next(self._pieces, b"")
-        part = self._held if size < 0 else self._held[:size]
-        self._held = self._held[len(part) :]
-        return part

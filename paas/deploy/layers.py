@@ -102,7 +102,7 @@ def load(session: Session, app: App, ref: ImageRef, stream: BinaryIO, name: str)
         session.images.tag(image_id, name)
         return
     try:
-        session.images.load_chunks(archive.chunks(), session.console)
+        session.images.load(archive.chunks(), session.console)
     except LoadFailed as error:
         if not archive.leaves_out:
             raise

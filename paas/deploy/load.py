@@ -45,7 +45,7 @@ def loaded(
                 if layers_of is not None:
                     layers.load(session, layers_of, ref, archive, name)
                 else:
-                    session.images.load_chunks(only_image(archive, ref, name), session.console)
+                    session.images.load(only_image(archive, ref, name), session.console)
         except PaasError:
             interrupts.give_way()
             raise

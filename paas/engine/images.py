@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from paas.console import Console
 from paas.engine.client import engine_errors, failure, patience
@@ -16,7 +16,6 @@ from paas.model.image import ImageRef
 if TYPE_CHECKING:
     from docker import APIClient
 
-READ_BYTES = 1024 * 1024
 MAX_FILE_BYTES = 1024 * 1024
 # What engines before 25 list for an image that has no name.
 NAMELESS = "<none>:<none>"
@@ -93,15 +92,11 @@ class Images:
             raise PullFailed(image=ref, what="The engine pulled it, then did not find it", advice="Try again")
         return image
 
-    def load(self, archive: BinaryIO, console: Console) -> list[str]:
+    def load(self, chunks: Iterable[bytes], console: Console) -> list[str]:
         """Stream a ``docker image save`` archive into the engine and return the names and ids it held.
 
-        Nothing is kept in memory but one read. Raises LoadFailed, DiskFull.
+        What the chunks raise ends it. Raises LoadFailed, DiskFull.
         """
-        return self.load_chunks(_chunks(archive), console)
-
-    def load_chunks(self, chunks: Iterable[bytes], console: Console) -> list[str]:
-        """The same for an archive in parts. What they raise ends the load."""
         from docker.errors import APIError
 
         progress = console.progress("Loading image")
@@ -211,11 +206,6 @@ class Images:
                 # With the volumes that the image asked for.
                 self.client.remove_container(container, v=True, force=True)
         return found
-
-
-def _chunks(archive: BinaryIO) -> Iterator[bytes]:
-    while chunk := archive.read(READ_BYTES):
-        yield chunk
 
 
 def _counted(chunks: Iterable[bytes], report: Callable[[int], None]) -> Iterator[bytes]:
