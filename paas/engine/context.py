@@ -14,6 +14,7 @@ from typing import Protocol
 from paas.engine import tar
 
 READ_BYTES = 1 << 16
+_KINDS = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE, stat.S_IFREG: tarfile.REGTYPE}
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,11 @@ class FolderContext:
                 path = Path(place) / name
                 info = path.lstat()
                 relative = str(path.relative_to(self.folder))
-                if relative in self.extra:
+                if relative in self.extra or stat.S_IFMT(info.st_mode) not in _KINDS:
                     continue
-                if stat.S_ISLNK(info.st_mode):
-                    found.append(Entry(relative, info.st_mode, mtime_ns=info.st_mtime_ns, link=str(path.readlink())))
-                elif stat.S_ISDIR(info.st_mode):
-                    found.append(Entry(relative, info.st_mode, mtime_ns=info.st_mtime_ns))
-                elif stat.S_ISREG(info.st_mode):
-                    found.append(Entry(relative, info.st_mode, info.st_size, info.st_mtime_ns))
+                size = info.st_size if stat.S_ISREG(info.st_mode) else 0
+                link = str(path.readlink()) if stat.S_ISLNK(info.st_mode) else ""
+                found.append(Entry(relative, info.st_mode, size, info.st_mtime_ns, link))
         return in_order(found)
 
     def read(self, entry: Entry) -> Iterator[bytes]:
@@ -87,10 +85,9 @@ def extra_entries(extra: Mapping[str, bytes]) -> list[Entry]:
 
 def as_tar(context: Context, entries: Sequence[Entry]) -> Iterator[bytes]:
     """A tar archive of some of a context's files, a piece at a time."""
-    kinds = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
     for entry in entries:
         item = tarfile.TarInfo(entry.path)
-        item.type = kinds.get(stat.S_IFMT(entry.mode), tarfile.REGTYPE)
+        item.type = _KINDS[stat.S_IFMT(entry.mode)]
         item.mode, item.size, item.linkname = stat.S_IMODE(entry.mode), entry.size, entry.link
         item.mtime = entry.mtime_ns // 10**9
         yield item.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")

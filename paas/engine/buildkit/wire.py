@@ -18,7 +18,7 @@ def number(field: int, value: int) -> bytes:
 
 
 def data(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | _BYTES) + _varint(len(value)) + value if value else b""
+    return message(field, value) if value else b""
 
 
 def message(field: int, value: bytes) -> bytes:
