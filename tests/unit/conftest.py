@@ -15,8 +15,9 @@ from support.in_process import Commands
 from paas.console import Console
 from paas.deploy.session import Session
 from paas.model.caller import Caller
+from paas.model.names import AppName
 from paas.settings import Settings
-from paas.store.apps import Apps
+from paas.store.apps import App, Apps
 from paas.store.database import Database, open_database
 
 # How long an example takes depends on what else the machine does.
@@ -53,6 +54,11 @@ def session(settings: Settings) -> Iterator[Session]:
     opened = Session(settings, Caller("admin", "host"), Console(io.StringIO(), io.StringIO()))
     yield opened
     opened.database.close()
+
+
+@pytest.fixture
+def app(session: Session) -> App:
+    return session.apps.create(AppName("a"))
 
 
 @pytest.fixture

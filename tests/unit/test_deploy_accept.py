@@ -9,18 +9,13 @@ import pytest
 
 from paas.deploy.accept import Push, accepted, finish, promise
 from paas.deploy.session import Session
-from paas.model.names import AppName, BranchName
+from paas.model.names import BranchName
 from paas.store.apps import App
 from paas.store.drafts import drafted
 from paas.store.incoming import receiving
 from paas.store.repositories import Repository
 
 MAIN = BranchName("main")
-
-
-@pytest.fixture
-def app(session: Session) -> App:
-    return session.apps.create(AppName("a"))
 
 
 @pytest.fixture

@@ -5,24 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
-import pytest
-
 from paas.agent.reconcile import note
 from paas.deploy.addresses import reserve
 from paas.deploy.network import as_it_is, note_states
 from paas.deploy.session import Session
 from paas.engine.containers import ContainerState
 from paas.engine.shared_network import FixedAddresses
-from paas.model.names import AppName
 from paas.model.release import WEB, Process
 from paas.store.apps import App
 
 FIVE = FixedAddresses("10.0.0.128", 5)
-
-
-@pytest.fixture
-def app(session: Session) -> App:
-    return session.apps.create(AppName("a"))
 
 
 def process(app: App, letter: str, address: str) -> Process:

@@ -9,14 +9,8 @@ import pytest
 
 from paas.deploy.checkout import Checkout
 from paas.deploy.session import Session
-from paas.model.names import AppName
 from paas.store.apps import App
 from paas.store.repositories import Repository
-
-
-@pytest.fixture
-def app(session: Session) -> App:
-    return session.apps.create(AppName("a"))
 
 
 @pytest.fixture

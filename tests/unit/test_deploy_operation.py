@@ -13,7 +13,6 @@ from paas.deploy.operation import AppBusy, announce, operation
 from paas.deploy.recovery import INTERRUPTED
 from paas.deploy.session import Session
 from paas.errors import Cancelled, PaasError
-from paas.model.names import AppName
 from paas.model.operation import Operation
 from paas.model.release import WEB, Manifest, Process, Release
 from paas.router import Change
@@ -58,11 +57,6 @@ class FakeRouter:
     def apply(self, routes: object, version: int | None = None) -> Change:
         self.applied += 1
         return Change()
-
-
-@pytest.fixture
-def app(session: Session) -> App:
-    return session.apps.create(AppName("a"))
 
 
 @pytest.fixture

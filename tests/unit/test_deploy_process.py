@@ -10,7 +10,7 @@ from support.in_process import engine_image
 
 from paas.deploy.process import UnreadableCommand, command_words, environment, one_off_spec, process_spec
 from paas.deploy.session import Session
-from paas.model.names import AppName, ProcessType
+from paas.model.names import ProcessType
 from paas.model.release import WEB, Manifest, Release
 from paas.store.apps import App
 from paas.store.config import Config
@@ -19,11 +19,6 @@ from paas.store.properties import GLOBAL
 PLAIN = engine_image()
 WITH_ENTRYPOINT = dataclasses.replace(PLAIN, entrypoint=("/init", "--"))
 WORKER = ProcessType("worker")
-
-
-@pytest.fixture
-def app(session: Session) -> App:
-    return session.apps.create(AppName("a"))
 
 
 @pytest.fixture

@@ -14,17 +14,12 @@ from paas.deploy.services import service_settings, set_size, sized
 from paas.deploy.session import Session
 from paas.engine.containers import ContainerState
 from paas.engine.options import BadOption, parse
-from paas.model.names import AppName, ProcessType
+from paas.model.names import ProcessType
 from paas.store.apps import App
 from paas.store.properties import GLOBAL
 
 WEB, WORKER = ProcessType("web"), ProcessType("worker")
 ENDED = ContainerState("0" * 64, False, "exited", 1, False, "", None, 0, "", None, {}, 0)
-
-
-@pytest.fixture
-def app(session: Session) -> App:
-    return session.apps.create(AppName("a"))
 
 
 def limit(session: Session, app: App, kind: str, **values: str) -> None:
