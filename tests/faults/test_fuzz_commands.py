@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.fuzz_target import Target, fuzz_target
 from support.fuzz_words import MEGABYTE, Line, Lines
+from support.processes import descendants
 
 # Shrinking would send hundreds more; the line that fails is told.
 BRIEFLY = settings(
@@ -58,12 +59,8 @@ def test_a_megabyte_is_answered(target: Target, command: str, letter: str) -> No
 
 def test_the_memory_of_the_server_is_bounded(target: Target) -> None:
     assert target.paas.process
-    family = [target.paas.process.pid]
-    for pid in family:
-        with Path(f"/proc/{pid}/task/{pid}/children").open() as children:
-            family += map(int, children.read().split())
     pages = 0
-    for pid in family:
+    for pid in descendants(target.paas.process.pid):
         with Path(f"/proc/{pid}/statm").open() as statm:
             pages = max(pages, int(statm.read().split()[1]))
     assert pages * os.sysconf("SC_PAGE_SIZE") // 1024 < ENOUGH_MEMORY_KB

@@ -19,11 +19,12 @@ from support import doors
 from support.clients import Client, until
 from support.doors import Door
 from support.gated import build, let_go
+from support.processes import children
 from support.repo import Repo
 from support.server import STUB, Paas, run, running_paas
 from support.state import containers, operations
 from support.visitor import Visitor
-from support.whole import children, command_processes, service, settled
+from support.whole import command_processes, service, settled
 
 WEB, SHELL = "paas-test/web", "paas-test/shell"
 APP = "killed"

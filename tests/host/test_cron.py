@@ -16,6 +16,7 @@ import pytest
 from conftest import MakeImage
 from support.clients import until
 from support.doors import Door
+from support.processes import children
 from support.server import Paas
 from support.state import operations
 
@@ -147,8 +148,8 @@ def agent_pid(paas: Paas) -> int:
     mailbox = f"{paas.root}/run/agent.sock"
     rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
     sockets = {f"socket:[{row[6]}]" for row in rows if row[-1] == mailbox}
-    for pid in Path(f"/proc/{paas.process.pid}/task/{paas.process.pid}/children").read_text().split():
+    for pid in children(paas.process.pid):
         with contextlib.suppress(OSError):
             if any(str(item.readlink()) in sockets for item in Path(f"/proc/{pid}/fd").iterdir()):
-                return int(pid)
+                return pid
     raise AssertionError("no agent runs")

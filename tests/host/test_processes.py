@@ -19,6 +19,7 @@ import pytest
 from conftest import MakeImage, Start
 from support.clients import until
 from support.doors import Door
+from support.processes import children
 from support.repo import Repo
 from support.server import Paas
 from support.state import containers, current_release, releases, tags
@@ -179,21 +180,10 @@ def test_logs(door: Door, repo: Repo, start: Start, engine: docker.DockerClient)
     assert follower.ends() == 0
 
 
-def commands(paas: Paas) -> set[str]:
+def commands(paas: Paas) -> set[int]:
     """The pids of the dispatcher's children: the commands that run."""
     assert paas.process
-    found = set()
-    for child in _children(str(paas.process.pid)):
-        found |= _children(child)
-    return found
-
-
-def _children(pid: str) -> set[str]:
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as stream:  # noqa: PTH123
-            return set(stream.read().split())
-    except OSError:
-        return set()
+    return {pid for service in children(paas.process.pid) for pid in children(service)}
 
 
 def test_stop_start_restart_rebuild(host: Door, app: str, engine: docker.DockerClient) -> None:

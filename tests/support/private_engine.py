@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from support.clients import until
+from support.processes import children
 from support.small_disk import SmallDisk, small_disk
 
 CLONE_NEWNET = 0x40000000
@@ -81,8 +82,7 @@ class PrivateEngine:
                 if entry.name.isdigit() and f"{self.folder}/".encode() in (entry / "cmdline").read_bytes():
                     found.append(int(entry.name))
         for shim in found:
-            with contextlib.suppress(OSError):
-                found += [int(item) for item in Path(f"/proc/{shim}/task/{shim}/children").read_text().split()]
+            found += children(shim)
         return found
 
     def close(self) -> None:

@@ -7,14 +7,20 @@ import os
 from pathlib import Path
 
 
+def children(pid: int) -> list[int]:
+    """Those that it has started, none of one that has ended."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            found += map(int, listed.read_text().split())
+    return found
+
+
 def descendants(pid: int) -> list[int]:
     """A process and everything below it."""
     found = [pid]
     for each in found:
-        # It may end meanwhile.
-        with contextlib.suppress(OSError):
-            for children in Path(f"/proc/{each}/task").glob("*/children"):
-                found += [int(child) for child in children.read_text().split()]
+        found += children(each)
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import docker
 
 from paas.settings import Settings
+from support import processes
 from support.clients import until
 from support.in_step import check_in_step
 from support.server import Paas
@@ -29,19 +30,11 @@ def service(paas: Paas, name: str) -> int:
 def _service(paas: Paas, name: str) -> int:
     assert paas.process
     wanted = name if name == "haproxy" else f"paas {name}"
-    found = [child for child in children(paas.process.pid) if _name(child) == wanted[:15]]
-    return found[0] if found else 0
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
-    except OSError:
-        return ""
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    for child in processes.children(paas.process.pid):
+        with contextlib.suppress(OSError):
+            if processes.name(child) == wanted[:15]:
+                return child
+    return 0
 
 
 def command_processes(paas: Paas) -> list[int]:
@@ -50,7 +43,7 @@ def command_processes(paas: Paas) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            ours = entry.name.isdigit() and _name(int(entry.name)) == "paas command"
+            ours = entry.name.isdigit() and processes.name(int(entry.name)) == "paas command"
             if ours and mark in (entry / "environ").read_bytes().split(b"\0"):
                 found.append(int(entry.name))
     return found
