@@ -221,9 +221,7 @@ class Containers:
 
     def ids(self, labels: dict[str, str]) -> list[str]:
         """All containers, running or not, that carry these labels."""
-        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
-        with engine_errors():
-            return [item["Id"] for item in self.client.containers(all=True, filters=filters)]
+        return [item["Id"] for item in self.listed(labels)]
 
     def states(self, labels: dict[str, str]) -> list[ContainerState]:
         """As `state`, of all containers with these labels, by one question; what the engine's list does not tell is
@@ -281,30 +279,14 @@ class Containers:
                 self.client.stop(container_id)
 
     def remove(self, container_id: str) -> None:
-        """Kill and remove, with its anonymous volumes. Fine when it is gone."""
-        from docker.errors import APIError, NotFound
-
-        with engine_errors():
-            try:
-                self.client.remove_container(container_id, force=True, v=True)
-            except NotFound:
-                pass
-            except APIError as error:
-                # Somebody else is removing it already.
-                if error.status_code != 409:
-                    raise
+        """Kill and remove, with its anonymous volumes. Fine when it is gone or somebody else removes it."""
+        with _fine_when_over():
+            self.client.remove_container(container_id, force=True, v=True)
 
     def kill(self, container_id: str, signal: str = "SIGKILL") -> None:
-        from docker.errors import APIError, NotFound
-
-        with engine_errors():
-            try:
-                self.client.kill(container_id, signal)
-            except NotFound:
-                pass
-            except APIError as error:
-                if error.status_code != 409:
-                    raise
+        """Fine when it does not run."""
+        with _fine_when_over():
+            self.client.kill(container_id, signal)
 
     def exec_code(self, container_id: str, command: tuple[str, ...], seconds: float) -> int | None:
         """Run a command in a container: its exit code, None when it took longer than `seconds` or can't run."""
@@ -325,6 +307,19 @@ class Containers:
     def ensure_network(self, name: str, labels: dict[str, str]) -> FixedAddresses | None:
         """The apps' shared network, see `shared_network.ensure`."""
         return shared_network.ensure(self.client, name, labels)
+
+
+@contextlib.contextmanager
+def _fine_when_over() -> Iterator[None]:
+    from docker.errors import APIError
+
+    with engine_errors():
+        try:
+            yield
+        except APIError as error:
+            # It is not there any more, or not in the state that is to be ended.
+            if error.status_code not in (404, 409):
+                raise
 
 
 @contextlib.contextmanager
