@@ -234,7 +234,7 @@ def before_command(settings: Settings) -> None:
 def main(words: list[str], caller: Caller) -> int:
     """Run one command in this process, print what it says, and return its exit code."""
     # Below a command of ours (git:from-image) that one shows the steps.
-    with contextlib.nullcontext() if len(caller.descriptors) > 1 else trace.timed("command"):
+    with contextlib.nullcontext() if caller.below_ours else trace.timed("command"):
         return _main(words, caller)
 
 
@@ -244,7 +244,7 @@ def _main(words: list[str], caller: Caller) -> int:
         for name in FROM_PUSH:
             if caller.door == "hook" and name in caller.environment:
                 os.environ[name] = caller.environment[name]
-        if caller.door == "hook" and len(caller.descriptors) > 1:
+        if caller.door == "hook" and caller.below_ours:
             out, err = (
                 os.fdopen(os.dup(item), "w", errors="backslashreplace") for item in caller.descriptors[1:3]
             )
@@ -279,8 +279,7 @@ def _main(words: list[str], caller: Caller) -> int:
             console.warn(text)
         return REFUSED
     except Cancelled as error:
-        # Below a command of ours (git:from-image) that one says it.
-        if len(caller.descriptors) < 2:
+        if not caller.below_ours:
             with contextlib.suppress(Cancelled):
                 console.warn(f"Cancelled ({error.reason}). Nothing was changed")
         return INTERRUPTED
