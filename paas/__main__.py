@@ -10,7 +10,7 @@ from pathlib import Path
 
 from paas import interrupts
 from paas.errors import USAGE, PaasError
-from paas.gateway import command, dispatcher, protocol, serve, stub
+from paas.gateway import command, dispatcher, handover, protocol, serve
 from paas.model.caller import Caller
 from paas.settings import Listen, Settings
 
@@ -18,7 +18,7 @@ from paas.settings import Listen, Settings
 def main() -> int:
     """The installed `paas`: asks the server, as the stub does; without one runs the command in this process."""
     environment = {**os.environb, b"PAAS_PYTHON": os.fsencode(sys.executable)}
-    return stub.main([os.fsencode(word) for word in sys.argv], environment)
+    return handover.main([os.fsencode(word) for word in sys.argv], environment)
 
 
 def run(argv: list[str]) -> int:
@@ -42,9 +42,9 @@ def run(argv: list[str]) -> int:
 def _run_here(settings: Settings, argv: list[str]) -> int:
     """Run one command without a server."""
     environment = dict(os.environb)
-    door, key_id, words = stub.invocation([os.fsencode(word) for word in argv], environment)
+    door, key_id, words = handover.invocation([os.fsencode(word) for word in argv], environment)
     request = protocol.decode(
-        stub.encode(door, key_id, os.fsencode(_directory()), stub.selected(environment, door), words)[4:]
+        handover.encode(door, key_id, os.fsencode(_directory()), handover.selected(environment, door), words)[4:]
     )
     inherited = tuple(int(number) for number in os.environ.get("PAAS_DESCRIPTORS", "").split(",") if number)
     descriptors = inherited if door == "hook" else ()
@@ -71,8 +71,8 @@ def _command(words: list[str], caller: Caller) -> int:
     return cli.main(words, caller)
 
 
-def _dispatcher(settings: Settings, prepare: Callable[[], None] = lambda: None) -> dispatcher.Dispatcher:
-    return dispatcher.Dispatcher(settings, _command, command.stored_key_name(settings), prepare=prepare)
+def _dispatcher(settings: Settings, **hooks: Callable[[], None]) -> dispatcher.Dispatcher:
+    return dispatcher.Dispatcher(settings, _command, command.stored_key_name(settings), **hooks)
 
 
 def _serve(settings: Settings) -> int:
@@ -87,7 +87,9 @@ def _serve(settings: Settings) -> int:
 
     requests = dispatcher.listen(settings)
     settings.remember()
-    front = _dispatcher(settings, lambda: cli.before_command(settings))
+    front = _dispatcher(
+        settings, prepare=lambda: cli.before_command(settings), rehearse=lambda: cli.rehearse(settings)
+    )
     ssh = "off"
     services = [serve.Service("dispatcher", lambda ready: front.run(requests, ready), listener=requests)]
     if settings.ssh_listen is not None:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -92,6 +93,8 @@ ParseError: Any = typer.BadParameter.__base__
 GLOBAL_FLAGS = ("--quiet", "--trace", "--force", "--no-wait")
 ANYWHERE_FLAGS = ("--quiet", "--trace", "--no-wait")
 TRACE = "trace"
+# No app is called so.
+REHEARSAL = "-"
 FROM_PUSH = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 
 
@@ -229,6 +232,22 @@ def before_command(settings: Settings) -> None:
         refresh(settings)
         for name in commands():
             parser(name)
+
+
+def rehearse(settings: Settings) -> None:
+    """Do for nothing what most commands begin with. Python puts much off until it is first done, and a forked process has
+    each page of memory copied when it first writes to it: done before a command is there, nobody waits for that."""
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+        contextlib.suppress(Exception),
+    ):
+        main(["apps:exists", REHEARSAL], Caller(REHEARSAL, "host"))
+        base.session().disconnect()
+        from paas.engine.client import rehearse as ask_engine
+
+        ask_engine(settings.docker_host)
 
 
 def main(words: list[str], caller: Caller) -> int:

@@ -8,7 +8,15 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-NEEDED = ("docker.api.client", "dulwich.repo", "paas.deploy.pipeline", "paas.engine.attach", "paas.engine.containers")
+NEEDED = (
+    "docker.api.client",
+    "dulwich.repo",
+    "netrc",  # requests, when it is first asked
+    "paas.deploy.pipeline",
+    "paas.engine.attach",
+    "paas.engine.containers",
+    "paas.engine.library",
+)
 # For ssh_config's `Match exec`, and for pages that don't say how they are written: six megabytes.
 UNUSED = ("invoke", "charset_normalizer")
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from paas.gateway import stub
+from paas.gateway import handover
 from paas.gateway.dispatcher import ALONE
 from paas.settings import Settings
 
@@ -17,16 +17,16 @@ def command(settings: Settings, caller: str, *words: str) -> str | None:
     """Run `paas WORDS` to its end; None when it succeeded, else what it said, on one line. It goes on without us."""
     encoded = [word.encode() for word in words]
     environment = {b"PAAS_CALLER": caller.encode(), ALONE.encode(): b"1"}
-    request = stub.encode("host", b"", os.fsencode(settings.root), environment, encoded)
+    request = handover.encode("host", b"", os.fsencode(settings.root), environment, encoded)
     said = reply = b""
     try:
         with (
             # No pipe: nobody may be there to read it when the command writes.
             os.fdopen(os.memfd_create("said"), "r+b", buffering=0) as errors,
             Path(os.devnull).open("r+b", buffering=0) as nothing,
-            contextlib.closing(stub.connect(os.fsencode(settings.root))) as connection,
+            contextlib.closing(handover.connect(os.fsencode(settings.root))) as connection,
         ):
-            stub.send(connection, request, [nothing.fileno(), nothing.fileno(), errors.fileno()])
+            handover.send(connection, request, [nothing.fileno(), nothing.fileno(), errors.fileno()])
             reply = connection.recv(REPLY_BYTES)
             errors.seek(0)
             said = errors.read()

@@ -19,7 +19,7 @@ from paas.deploy.doctor_names import look_at_names
 from paas.deploy.session import Session
 from paas.deploy.space import disks
 from paas.errors import PaasError
-from paas.gateway import stub
+from paas.gateway import handover
 from paas.model.finding import Finding, ok, problem, warning
 from paas.router import RouterFailed, RouterNotRunning
 from paas.settings import Listen
@@ -80,7 +80,7 @@ def _disk(session: Session) -> Iterator[Finding]:
 def _services(session: Session) -> Iterator[Finding]:
     settings = session.settings
     try:
-        stub.connect(os.fsencode(settings.root)).close()
+        handover.connect(os.fsencode(settings.root)).close()
         yield ok("dispatcher", "It answers")
     except OSError as error:
         yield problem("dispatcher", f"Nobody answers on {settings.socket_path} ({_reason(error)})", START)

@@ -20,6 +20,7 @@ PING_SECONDS = 10
 # For the same, once an answer was waited for in vain: nobody waits as long again for each of the next ones.
 DOUBT_SECONDS = 3
 POOL_SIZE = 16
+REHEARSAL_SECONDS = 1
 
 # By address, for the life of this process: its threads connect too.
 _versions: dict[str, str] = {}
@@ -45,38 +46,34 @@ def connect(docker_host: str | None, seconds: int = ENGINE_SECONDS[1]) -> APICli
     address = docker_host or DEFAULT_ADDRESS
     _Doubt.address = address
     with engine_errors(address):
+        client = Client(address, timeout=seconds, num_pools=POOL_SIZE, max_pool_size=POOL_SIZE)
         if address not in _versions:
-            _versions[address] = _api_version(address, min(seconds, DOUBT_SECONDS if _Doubt.raised else PING_SECONDS))
-        client = Client(
-            base_url=address,
-            version=_versions[address],
-            timeout=seconds,
-            num_pools=POOL_SIZE,
-            max_pool_size=POOL_SIZE,
-        )
+            wait = min(seconds, DOUBT_SECONDS if _Doubt.raised else PING_SECONDS)
+            try:
+                _versions[address] = client.ping_version(wait)
+            except BaseException:
+                client.close()
+                raise
+        client.speak(_versions[address])
     if trace.on():
         client.hooks["response"].append(trace.answered)
     return client
 
 
-def _api_version(address: str, seconds: float) -> str:
-    """The newest API that both sides speak. A ping tells it in half a millisecond, where the library's own way,
-    asking for the version, costs six."""
-    import docker
-    from docker.constants import DEFAULT_DOCKER_API_VERSION as NEWEST
-
-    # With a version given, the library asks nothing by itself.
-    with contextlib.closing(docker.APIClient(base_url=address, version=NEWEST)) as probe:
-        answer = probe.get(f"{probe.base_url}/_ping", timeout=seconds)
-    answer.raise_for_status()
-    versions = (answer.headers.get("Api-Version", ""), NEWEST)
-    return min((item for item in versions if item), key=lambda item: [int(part) for part in item.split(".")])
+def rehearse(docker_host: str | None) -> None:
+    """Ask the engine something, for nothing, and forget the answer: by the time of a command it may be another one."""
+    with contextlib.closing(connect(docker_host, REHEARSAL_SECONDS)) as client:
+        client.networks(names=["none"])
+    _versions.clear()
+    _Doubt.raised = False
 
 
 def ask_for_life(seconds: float = DOUBT_SECONDS) -> None:
     """Return when the engine answers a ping. Raises EngineUnavailable."""
-    with engine_errors(_Doubt.address):
-        _api_version(_Doubt.address, seconds)
+    from paas.engine.library import Client
+
+    with engine_errors(_Doubt.address), contextlib.closing(Client(_Doubt.address)) as client:
+        client.ping_version(seconds)
     _Doubt.raised = False
 
 

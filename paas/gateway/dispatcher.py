@@ -21,7 +21,7 @@ from paas import interrupts
 from paas.console import WARNING
 from paas.errors import USAGE, PaasError
 from paas.gateway import command as commands
-from paas.gateway import protocol, stub
+from paas.gateway import handover, protocol
 from paas.gateway.forking import ForkingServer, call_ourselves, close_other_descriptors
 from paas.settings import Settings
 
@@ -42,16 +42,20 @@ class SocketUnusable(PaasError):
 @dataclass
 class Dispatcher:
     """Runs `command` for every request; `key_name` tells the name of an SSH key by its id. `prepare` is called in the
-    dispatcher itself before it forks."""
+    dispatcher itself before it forks, `rehearse` in a process that stands by for the next command."""
 
     settings: Settings
     command: commands.Command
     key_name: commands.KeyName
     prepare: Callable[[], None] = lambda: None
+    rehearse: Callable[[], None] = lambda: None
 
     def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve on `listener` until SIGTERM. Commands that still run then are left alone."""
-        ForkingServer(listener, self.handle, self._refuse, self.settings.max_commands, self.prepare).run(ready)
+        limit = self.settings.max_commands
+        ForkingServer(
+            listener, self.handle, self._refuse, limit, self.prepare, rehearse=self.rehearse
+        ).run(ready)
 
     def _refuse(self, connection: socket.socket) -> None:
         text = f"{WARNING}{self.settings.max_commands} commands run already. Nothing was done. Try again in a moment\n"
@@ -101,7 +105,7 @@ def listen(settings: Settings) -> socket.socket:
         run_dir.mkdir(mode=0o700, exist_ok=True)
         run_dir.chmod(0o700)
         try:
-            stub.connect(os.fsencode(settings.root)).close()
+            handover.connect(os.fsencode(settings.root)).close()
         except OSError:
             with contextlib.suppress(FileNotFoundError):
                 settings.socket_path.unlink()
@@ -110,7 +114,7 @@ def listen(settings: Settings) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
         try:
-            stub.with_socket_path(os.fsencode(run_dir), listener.bind)
+            handover.with_socket_path(os.fsencode(run_dir), listener.bind)
         finally:
             os.umask(mask)
         listener.listen(BACKLOG)

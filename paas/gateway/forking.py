@@ -1,4 +1,4 @@
-"""A single-threaded loop that accepts connections and forks a process for each at once."""
+"""A single-threaded loop that accepts connections and has a process of its own for each, forked before it is needed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,25 @@ Handle = Callable[[socket.socket, Callable[[], None]], None]
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 ACCEPT_RETRY_SECONDS = 0.1
+# Where commands come one upon the other, to rehearse would take time from them.
+REHEARSE_AFTER_SECONDS = 0.05
+# What it makes a child's own is memory, some 8 MB: kept for whoever sends several commands, not for the night.
+REHEARSED_SECONDS = 60.0
+PLACE_BYTES = 4
+
+
+@dataclass(frozen=True)
+class _Standby:
+    """A child without a connection, the line over which it gets one, and until when it is kept (None: for good), in seconds
+    of the monotonic clock."""
+
+    pid: int
+    line: socket.socket
+    until: float | None
+
+    def milliseconds(self) -> float | None:
+        """How long it is still kept."""
+        return None if self.until is None else max(0.0, self.until - time.monotonic()) * 1000
 
 
 @dataclass
@@ -28,6 +48,9 @@ class ForkingServer:
     at a time the oldest that has not called it makes room (SIGALRM); where there is none, `refuse` answers, in the
     server itself, so it must not block. A child is on its own: the end of the server doesn't end it. `prepare` is
     called in the server before each fork; a connection that `admit` says no to is closed.
+
+    With `rehearse` one child more stands by and gets the next connection, so that nobody waits for a fork. Where another
+    one has just come it calls that in the meantime: the pages of memory that a child writes to are its own then.
     """
 
     listener: socket.socket
@@ -36,9 +59,11 @@ class ForkingServer:
     limit: int
     prepare: Callable[[], None] = lambda: None
     admit: Callable[[socket.socket], bool] = lambda _connection: True
+    rehearse: Callable[[], None] | None = None
     # Each child's place, the oldest child first.
     children: dict[int, int] = field(default_factory=dict)
     _stopping: bool = False
+    _standby: _Standby | None = None
 
     def __post_init__(self) -> None:
         # Shared with the children: at a place is 1 once its child knows that it is wanted.
@@ -55,14 +80,20 @@ class ForkingServer:
         poller = select.poll()
         poller.register(reader, select.POLLIN)
         poller.register(self.listener, select.POLLIN)
+        self._stand_by(rehearsed=False)
         ready()
         while not self._stopping:
-            for descriptor, _ in poller.poll():
+            found = poller.poll(self._standby.milliseconds() if self._standby else None)
+            for descriptor, _ in found:
                 if descriptor == reader:
                     os.read(reader, 4096)
                     self._reap()
                 else:
                     self._accept()
+                    self._stand_by(rehearsed=True)
+            if not found:
+                self._dismiss()
+                self._stand_by(rehearsed=False)
         self.listener.close()
 
     def _on_signal(self, number: int, _frame: object) -> None:
@@ -102,25 +133,74 @@ class ForkingServer:
             if not self._free and not self._make_room():
                 self.refuse(connection)
                 return
-            self.prepare()
             place = self._free.pop()
             self._wanted[place] = 0
-            try:
-                pid = os.fork()
-            except OSError:
+            pid = self._hand_over(connection, place) or self._fork(lambda: self._child(connection, place))
+            if not pid:
                 self._free.append(place)
                 self.refuse(connection)
                 return
-            if pid == 0:
-                self._child(connection, place)
             self.children[pid] = place
+
+    def _fork(self, be: Callable[[], None]) -> int:
+        """The pid of a new child, which will `be` that; 0 where there is none to be had."""
+        self.prepare()
+        try:
+            pid = os.fork()
+        except OSError:
+            return 0
+        if pid == 0:
+            be()
+        return pid
+
+    def _hand_over(self, connection: socket.socket, place: int) -> int:
+        """Give a connection to the child that stands by; its pid, 0 without one."""
+        if self._standby is None:
+            return 0
+        try:
+            socket.send_fds(self._standby.line, [place.to_bytes(PLACE_BYTES, "big")], [connection.fileno()])
+            return self._standby.pid
+        except OSError:  # It was killed.
+            return 0
+        finally:
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        """Let the child go that stands by; it ends unless it got a connection."""
+        if self._standby is not None:
+            self._standby.line.close()
+        self._standby = None
+
+    def _stand_by(self, rehearsed: bool) -> None:
+        """Have a child that stands by, if one is to be had."""
+        if self.rehearse is None or self._standby is not None:
+            return
+        line, childs = socket.socketpair()
+        with childs:
+            pid = self._fork(lambda: self._wait(line, childs, self.rehearse if rehearsed else None))
+        self._standby = _Standby(pid, line, time.monotonic() + REHEARSED_SECONDS if rehearsed else None)
+        if not pid:
+            self._dismiss()
+
+    def _wait(self, servers: socket.socket, line: socket.socket, rehearse: Callable[[], None] | None) -> None:
+        """Be the child that stands by; doesn't return."""
+        try:
+            servers.close()
+            _own_signals()
+            if rehearse is not None and not select.select([line], [], [], REHEARSE_AFTER_SECONDS)[0]:
+                rehearse()
+            place, descriptors, _, _ = socket.recv_fds(line, PLACE_BYTES, 1)
+            line.close()
+        except BaseException:
+            os._exit(1)
+        if not descriptors:
+            os._exit(0)
+        self._child(socket.socket(fileno=descriptors[0]), int.from_bytes(place, "big"))
 
     def _child(self, connection: socket.socket, place: int) -> None:
         code = 1
         try:
-            signal.set_wakeup_fd(-1)
-            for number in HANDLED:
-                signal.signal(number, signal.SIG_DFL)
+            _own_signals()
             connection.setblocking(True)
             self.handle(connection, lambda: self._wanted.__setitem__(place, 1))
             code = 0
@@ -129,6 +209,13 @@ class ForkingServer:
             sys.stderr.flush()
         finally:
             os._exit(code)
+
+
+def _own_signals() -> None:
+    """A child's signals are not its server's."""
+    signal.set_wakeup_fd(-1)
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def call_ourselves(name: str) -> None:

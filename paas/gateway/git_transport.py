@@ -15,7 +15,7 @@ from typing import Literal
 import paas
 from paas import interrupts
 from paas.errors import Cancelled
-from paas.gateway import stub
+from paas.gateway import handover
 from paas.model.caller import Caller
 from paas.settings import Settings
 from paas.steps import Told, heard, step
@@ -69,7 +69,7 @@ def environment(settings: Settings, caller: Caller) -> dict[str, str]:
         "PAAS_ROOT": str(settings.root),
         "PAAS_DOOR": "hook",
         "PAAS_CALLER": caller.name,
-        "PAAS_STUB": stub.__file__,
+        "PAAS_STUB": handover.PROGRAM,
         "PAAS_PYTHON": sys.executable,
     }
     if caller.key_id is not None:

@@ -1,4 +1,4 @@
-"""What travels between a front door and the dispatcher, read side. The write side is in stub.py.
+"""What travels between a front door and the dispatcher, read side. The write side is in handover.py.
 
 A client sends one request with its descriptors (SCM_RIGHTS), then a byte for each signal that the command
 should get. The server answers once: a byte with the exit code, and possibly text for the client's standard error.
@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass
 from typing import cast
 
-from paas.gateway.stub import FORWARDED, MAX_DESCRIPTORS, MAX_REQUEST_BYTES
+from paas.gateway.handover import FORWARDED, MAX_DESCRIPTORS, MAX_REQUEST_BYTES
 from paas.model.caller import Door
 
 _LENGTH_BYTES = 4
@@ -36,7 +36,7 @@ class Request:
 
 
 def decode(body: bytes) -> Request:
-    """Read what stub.encode wrote, without its length. Raises BadRequest."""
+    """Read what handover.encode wrote, without its length. Raises BadRequest."""
     try:
         door, key_id, directory, count, *rest = [os.fsdecode(field) for field in _fields(body)]
         if door not in _DOORS or int(count) > len(rest):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from paas.console import WARNING
-from paas.gateway import stub
+from paas.gateway import handover
 from paas.gateway.forking import call_ourselves
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -199,7 +199,7 @@ def tell_systemd(state: str) -> None:
 
 def serve(services: Sequence[Service], announcement: str) -> int:
     """Run `services`; once all are ready print one line, ``ready`` and `announcement`. Returns the exit code."""
-    stub.open_standard_descriptors()
+    handover.open_standard_descriptors()
     call_ourselves("paas serve")
     return Supervisor(services, announcement).run()
 

@@ -23,7 +23,7 @@ import paramiko
 
 import paas
 from paas.console import WARNING
-from paas.gateway import stub
+from paas.gateway import handover
 from paas.settings import Settings
 
 CHUNK_BYTES = 256 << 10
@@ -74,13 +74,13 @@ class Session:
     def _relay(self, command: bytes) -> int:
         """Hand `command` over, carry its input and output; its exit code. Raises OSError or ValueError."""
         key_id = b"%d" % self.key_id
-        environment = stub.selected(self.environment, "ssh")
-        request = stub.encode("ssh", key_id, b"", environment, [command])
+        environment = handover.selected(self.environment, "ssh")
+        request = handover.encode("ssh", key_id, b"", environment, [command])
         theirs, source, sinks = self._open()
         try:
             control = command_connection(self.settings)
             try:
-                stub.send(control, request, theirs)
+                handover.send(control, request, theirs)
             finally:
                 for descriptor in set(theirs):
                     os.close(descriptor)
@@ -114,7 +114,7 @@ class Session:
         """Carry the client's input until it ends or the command doesn't read it any more."""
         try:
             # All that is there at once: paramiko moves what is left in its buffer at every read.
-            while data := self.channel.recv(stub.MAX_REQUEST_BYTES * 16):
+            while data := self.channel.recv(handover.MAX_REQUEST_BYTES * 16):
                 _write(source, data)
             if self._terminal is not None:
                 _write(source, END_OF_FILE)
@@ -138,13 +138,13 @@ class Session:
             if control.fileno() in ready:
                 break
         try:
-            reply = control.recv(stub.REPLY_BYTES)
+            reply = control.recv(handover.REPLY_BYTES)
         except ConnectionResetError:
             reply = b""
         for descriptor in sinks:
             self._drain(descriptor, sinks)
         if not reply:
-            self._say(stub.KILLED)
+            self._say(handover.KILLED)
             return 1
         if reply[1:]:
             self.channel.sendall_stderr(reply[1:])
@@ -176,7 +176,7 @@ class Session:
 def command_connection(settings: Settings) -> socket.socket:
     """A connection to the dispatcher, or else to a process started for this one command."""
     try:
-        return socket.socket(fileno=stub.connect(os.fsencode(settings.root)).detach())
+        return socket.socket(fileno=handover.connect(os.fsencode(settings.root)).detach())
     except OSError:
         ours, theirs = socket.socketpair()
     with theirs:

@@ -20,7 +20,7 @@ from support.doors import Door
 from support.server import STUB, Paas, running_paas
 from support.state import containers, operations
 
-from paas.gateway import stub
+from paas.gateway import handover
 
 Figures = dict[str, float]
 
@@ -154,7 +154,7 @@ def silent(paas: Paas, count: int) -> Figures:
     figures: Figures = {"connections": 2 * count}
     with nothing_left(paas, figures), ExitStack() as stack:
         quiet = [socket.create_connection(("127.0.0.1", paas.ssh_port)) for _ in range(count)]
-        unsaid = [stub.connect(bytes(paas.root)) for _ in range(count)]
+        unsaid = [handover.connect(bytes(paas.root)) for _ in range(count)]
         for each in (*quiet, *unsaid):
             stack.callback(each.close)
         for _ in range(3):

@@ -263,12 +263,12 @@ def test_offering_anothers_key_gives_nothing(host: Host) -> None:
 
 
 def test_without_a_dispatcher_the_command_runs_anyway(tmp_path: Path) -> None:
-    from paas.gateway import protocol, ssh_session, stub
+    from paas.gateway import handover, protocol, ssh_session
 
     settings = Settings.from_environment({"PAAS_ROOT": str(tmp_path)})
     connection = ssh_session.command_connection(settings)
     with connection:
-        stub.send(connection, stub.encode("ssh", b"", b"", {}, [b"apps:list"]), [0, 1, 2])
+        handover.send(connection, handover.encode("ssh", b"", b"", {}, [b"apps:list"]), [0, 1, 2])
         assert connection.recv(protocol.MAX_DESCRIPTORS) == b"\x01"  # No key, no command.
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from paas.gateway import stub
+from paas.gateway import handover
 from support.fuzz_words import CANARY, HOOK, Line
 from support.knock import Answer, in_memory, knock, replied
 from support.server import CHECKOUT, Paas, running_paas
@@ -190,11 +190,11 @@ class Target:
         with in_memory(b"") as files, socket.socket(socket.AF_UNIX) as connection:
             folder = os.open("/", os.O_RDONLY)
             mixed = [folder, connection.fileno(), *files[::-1]] if odd else files
-            stub.with_socket_path(os.fsencode(self.paas.root / "run"), connection.connect)
+            handover.with_socket_path(os.fsencode(self.paas.root / "run"), connection.connect)
             connection.settimeout(ANSWER_SECONDS)
             try:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    stub.send(connection, data, [mixed[number % len(mixed)] for number in range(count)])  # type: ignore[arg-type]
+                    handover.send(connection, data, [mixed[number % len(mixed)] for number in range(count)])  # type: ignore[arg-type]
                     connection.shutdown(socket.SHUT_WR)
                 code, _ = replied(connection)
                 self.codes[f"garbage {code}"] += 1

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paas.gateway import stub
+from paas.gateway import handover
 
 MAX_OUTPUT = 64 << 20
 
@@ -44,15 +44,15 @@ def knock(
     """Send one command to the server of `root` and wait for its end. Over door ssh the words are one line."""
     started = time.monotonic()
     try:
-        request = stub.encode(door, b"" if key is None else b"%d" % key, b"/", dict(environment or {}), list(words))
+        request = handover.encode(door, b"" if key is None else b"%d" % key, b"/", dict(environment or {}), list(words))
     except ValueError as error:  # As the stub says it itself.
         return Answer(1, b"", str(error).encode(), 0, "")
     with in_memory(input) as files, socket.socket(socket.AF_UNIX) as connection:
         mark = str(Path(f"/proc/self/fd/{files[1]}").readlink())
-        stub.with_socket_path(os.fsencode(root / "run"), connection.connect)
+        handover.with_socket_path(os.fsencode(root / "run"), connection.connect)
         connection.settimeout(seconds)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            stub.send(connection, request, files if door == "hook" else files[:3])  # type: ignore[arg-type]
+            handover.send(connection, request, files if door == "hook" else files[:3])  # type: ignore[arg-type]
         code, more = replied(connection)
         out, err = (os.pread(item, MAX_OUTPUT, 0) for item in files[1:3])
     return Answer(code, out, err + more, time.monotonic() - started, mark)
@@ -61,7 +61,7 @@ def knock(
 def replied(connection: socket.socket) -> tuple[int | None, bytes]:
     """The exit code, and what may follow it."""
     try:
-        reply = connection.recv(stub.REPLY_BYTES)
+        reply = connection.recv(handover.REPLY_BYTES)
     except ConnectionResetError:
         return -1, b""
     except TimeoutError:

@@ -18,12 +18,12 @@ import pytest
 
 from paas import interrupts
 from paas.errors import Cancelled
-from paas.gateway import protocol, stub
+from paas.gateway import handover, protocol
 from paas.gateway.dispatcher import AlreadyRunning, Dispatcher, listen
 from paas.model.caller import Caller
 from paas.settings import Settings
 
-STUB = [sys.executable, "-IS", stub.__file__]
+STUB = [sys.executable, "-IS", handover.PROGRAM]
 WAIT_SECONDS = 20.0
 
 
@@ -151,8 +151,8 @@ class TestDispatcher:
         assert len(paas(settings, "echo", *words).stdout) == 1_000_009
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(settings.socket_path))
-            stub.send(
-                connection, stub.encode("host", b"", b"/", {}, [b"exit", b"3" + b" " * (1 << 20)]), [0, 1, 2]
+            handover.send(
+                connection, handover.encode("host", b"", b"/", {}, [b"exit", b"3" + b" " * (1 << 20)]), [0, 1, 2]
             )
             assert connection.recv(10) == b"\x03"
 
@@ -231,7 +231,7 @@ class TestDispatcher:
         process, pid = started(settings, "sleep", str(tmp_path / "end"))
         os.kill(pid, signal.SIGKILL)
         _, said = process.communicate(timeout=WAIT_SECONDS)
-        assert (process.returncode, said.decode()) == (1, f" !     {stub.KILLED}\n")
+        assert (process.returncode, said.decode()) == (1, f" !     {handover.KILLED}\n")
 
     def test_internal_errors_are_recorded(self, settings: Settings) -> None:
         result = paas(settings, "crash")
@@ -305,7 +305,7 @@ def test_too_many_commands_are_refused(settings: Settings, tmp_path: Path) -> No
 def test_who_connects_and_says_nothing_makes_room(settings: Settings, tmp_path: Path) -> None:
     pid = start(dataclasses.replace(settings, max_commands=3))
     process, command = started(settings, "sleep", str(tmp_path / "end"))
-    silent = [stub.connect(os.fsencode(settings.root)) for _ in range(10)]
+    silent = [handover.connect(os.fsencode(settings.root)) for _ in range(10)]
     for number in range(5):
         assert paas(settings, "exit", str(number)).returncode == number
     assert until(lambda: silent[0].recv(1) == b"")
@@ -329,7 +329,7 @@ def test_deep_roots(tmp_path: Path) -> None:
 
 def test_requests_survive_the_way() -> None:
     words = [b"", b"a\0b", b"\xff", b"1:2"]
-    request = protocol.decode(stub.encode("ssh", b"3", b"/x", {b"TERM": b"a=b"}, words)[4:])
+    request = protocol.decode(handover.encode("ssh", b"3", b"/x", {b"TERM": b"a=b"}, words)[4:])
     assert [os.fsencode(word) for word in request.words] == words
     assert (request.door, request.key_id, request.environment) == ("ssh", 3, {"TERM": "a=b"})
 
@@ -344,7 +344,7 @@ def test_what_is_no_request(body: bytes) -> None:
 
 def test_too_long_a_request() -> None:
     with pytest.raises(ValueError, match="longer than 4 MB"):
-        stub.encode("host", b"", b"", {}, [b"x" * stub.MAX_REQUEST_BYTES])
+        handover.encode("host", b"", b"", {}, [b"x" * handover.MAX_REQUEST_BYTES])
 
 
 @pytest.mark.parametrize(
@@ -356,6 +356,6 @@ def test_root_is_found_as_the_settings_find_it(
     monkeypatch: pytest.MonkeyPatch, env: dict[str, str], uid: int
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: uid)
-    monkeypatch.setattr(stub.posix, "geteuid", lambda: uid)
-    found = stub.root_directory({name.encode(): value.encode() for name, value in env.items()})
+    monkeypatch.setattr(handover.posix, "geteuid", lambda: uid)
+    found = handover.root_directory({name.encode(): value.encode() for name, value in env.items()})
     assert Path(os.fsdecode(found)) == Settings.from_environment(env).root
