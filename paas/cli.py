@@ -252,8 +252,7 @@ def rehearse(settings: Settings) -> None:
 
 def main(words: list[str], caller: Caller) -> int:
     """Run one command in this process, print what it says, and return its exit code."""
-    # Below a command of ours (git:from-image) that one shows the steps.
-    with contextlib.nullcontext() if caller.below_ours else trace.timed("command"):
+    with trace.timed("command"):
         return _main(words, caller)
 
 
@@ -263,11 +262,6 @@ def _main(words: list[str], caller: Caller) -> int:
         for name in FROM_PUSH:
             if caller.door == "hook" and name in caller.environment:
                 os.environ[name] = caller.environment[name]
-        if caller.door == "hook" and caller.below_ours:
-            out, err = (
-                os.fdopen(os.dup(item), "w", errors="backslashreplace") for item in caller.descriptors[1:3]
-            )
-            console = Console(out, err)
         settings = Settings.from_environment()
         with step("plugins"):
             refresh(settings)
@@ -298,16 +292,15 @@ def _main(words: list[str], caller: Caller) -> int:
             console.warn(text)
         return REFUSED
     except Cancelled as error:
-        if not caller.below_ours:
-            with contextlib.suppress(Cancelled):
-                console.warn(f"Cancelled ({error.reason}). Nothing was changed")
+        with contextlib.suppress(Cancelled):
+            console.warn(f"Cancelled ({error.reason}). Nothing was changed")
         return INTERRUPTED
 
 
 def _traced(session: Session) -> bool:
-    """Whether the push or the command above said so, or trace:on for all commands. One that can't read its database says
+    """Whether the push said so, or trace:on for all commands. One that can't read its database says
     so when it needs it."""
-    if TRACE in session.caller.push_options or session.caller.environment.get("PAAS_TRACE"):
+    if TRACE in session.caller.push_options:
         return True
     if not session.settings.database_path.exists():
         return False

@@ -114,13 +114,6 @@ class Told:
         return [receive, *self.parts, Took(0, "ref", "", self.ended, time.monotonic())]
 
 
-def add(told: Told) -> None:
-    """Let a hook's steps be parts of the one in which this process is."""
-    above = _current.get()
-    if above is not None:
-        above.below += told.within(above.began)
-
-
 def tell(descriptor: int, message: bytes) -> None:
     """Send it over a lifeline; that nobody listens any more does not matter."""
     with contextlib.suppress(OSError), socket.socket(fileno=descriptor) as line:

@@ -101,9 +101,8 @@ def hook(name: PathArgument) -> None:
     """Deploy what a push brings; called by hooks/pre-receive with the refs on standard input."""
     app = session().apps.get(AppName.parse(name))
     changes = [_change(line) for line in sys.stdin.read().removesuffix("\n").split("\n")]
-    if "PAAS_OPERATION" not in session().caller.environment:
-        limit = int(session().properties.computed(app.id, "git", "push-max-objects"))
-        check_incoming(session().repository(app), app.name, limit)
+    limit = int(session().properties.computed(app.id, "git", "push-max-objects"))
+    check_incoming(session().repository(app), app.name, limit)
     for new, ref in changes:
         _receive(app, new, ref)
 
@@ -124,7 +123,6 @@ def _change(line: str) -> tuple[str, str]:
 
 
 def _receive(app: App, new: str, ref: str) -> None:
-    console = session().console
     branch = _deploy_branch(app, ref)
     if ref not in (f"refs/heads/{branch}", f"refs/tags/{branch}"):
         if new != ZERO:
@@ -138,8 +136,7 @@ def _receive(app: App, new: str, ref: str) -> None:
             f"{printable(ref)} is no commit. Nothing was deployed. Push a branch or a tag of a commit"
         )
     pipeline.deploy_pushed(session(), app, Push(branch, ref, commit))
-    if settle_branch(session(), app, branch):
-        console.step(f"Set {branch} as deploy-branch")
+    settle_branch(session(), app, branch)
 
 
 def _deploy_branch(app: App, ref: str) -> BranchName:

@@ -1,4 +1,4 @@
-"""git:from-archive: the files of a tar or zip archive become a commit, which enters as git:from-image's does."""
+"""git:from-archive: the files of a tar or zip archive become a commit, which is deployed as git:from-image's is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from paas.deploy.archive import MAX_DEPTH, ArchiveType, Content, Limits, read_ar
 from paas.deploy.deploy_lock import refuse_locked
 from paas.deploy.fetch import spooled
 from paas.deploy.operation import announce, operation
-from paas.deploy.pipeline import tell_unchanged, unchanged
+from paas.deploy.pipeline import deploy_own, tell_unchanged, unchanged
 from paas.deploy.session import Session
 from paas.deploy.urls import urls
 from paas.model.git_url import RemoteUrl
@@ -50,7 +50,7 @@ def deploy_archive(
             message = f"Deploy a {kind} archive from {place}\n"
             with step("commit"):
                 commit = draft.commit(tree, repository.resolve(branch.ref), author.line(), message)
-            source.push(session, app, draft.folder, commit, running.lock, running.id)
+            deploy_own(session, running, commit)
         announce(session, urls(session, running.app))
 
 

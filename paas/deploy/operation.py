@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 
@@ -18,7 +17,7 @@ from paas.model.operation import Operation
 from paas.steps import Told, in_milliseconds, pack, recording, step, tell
 from paas.store.apps import App
 from paas.store.locks import FileLock, app_lock
-from paas.store.operations import alive, process_start
+from paas.store.operations import alive
 
 
 class AppBusy(PaasError):
@@ -36,7 +35,7 @@ def operation(session: Session, app: App, kind: str, words: str = "") -> Iterato
     with recording(kind) as whole, session.operations.log_path(record.id).open("ab") as log:
         console.log = log
         lock = app_lock(session.settings, app.id)
-        running = RunningOperation(session, app, record, lock)
+        running = RunningOperation(session, app, record)
         try:
             with _ending(session, record.id, whole):
                 with step("lock"):
@@ -68,13 +67,12 @@ def logged(session: Session, app: App, kind: str, words: str = "") -> Iterator[O
 
 
 class RunningOperation:
-    """The operation that this process performs, or, in a hook, the one that its parent began."""
+    """The operation that this process performs."""
 
-    def __init__(self, session: Session, app: App, record: Operation, lock: FileLock) -> None:
+    def __init__(self, session: Session, app: App, record: Operation) -> None:
         self.session = session
         self._app = app
         self.record = record
-        self.lock = lock
         self.started = time.monotonic()
 
     @property
@@ -90,29 +88,8 @@ class RunningOperation:
         return self.record.id
 
 
-@contextlib.contextmanager
-def adopted_operation(
-    session: Session, app: App, operation_id: int, lock: FileLock
-) -> Iterator[RunningOperation]:
-    """Go on with the operation that the parent command of this hook recorded; the parent ends it."""
-    record = session.operations.get(operation_id)
-    session.operations.set_process(operation_id, os.getpid(), process_start(os.getpid()))
-    with recording(record.kind) as whole, session.operations.log_path(operation_id).open("ab") as log:
-        session.console.log = log
-        try:
-            yield RunningOperation(session, app, record, lock)
-        except (Cancelled, PaasError) as error:
-            _end(session, operation_id, error)
-            raise
-        finally:
-            # The parent has its end still before it: it is whom followers look at from now on.
-            session.operations.set_process(operation_id, record.pid, record.pid_started)
-            session.console.log = None
-            _tell_parent(session, operation_id, whole)
-
-
 def _tell_parent(session: Session, operation_id: int, whole: recording) -> None:
-    """What a hook's command does at its end: the command that started git adds the steps to its own."""
+    """What a push's hook does at its end: the command that started git adds the steps to its own."""
     if session.caller.descriptors:
         tell(session.caller.descriptors[0], pack(operation_id, whole))
 
@@ -163,10 +140,7 @@ def _ending(session: Session, operation_id: int, whole: recording) -> Iterator[N
 
 
 def _end(session: Session, operation_id: int, error: PaasError | Cancelled) -> None:
-    """Record how it ended, unless the hook of its push has done so. Whoever sees the end may read the log at once, so
-    that comes first."""
-    if not session.operations.get(operation_id).open:
-        return
+    """Record how it ended. Whoever sees the end may read the log at once, so that comes first."""
     if isinstance(error, Cancelled):
         _log(session, f"{WARNING}Cancelled: {error.reason}")
         session.operations.finish(operation_id, "cancelled", error.reason)

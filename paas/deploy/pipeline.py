@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from paas.deploy import plugged, source
 from paas.deploy import release as releases
-from paas.deploy.accept import Push, promise
+from paas.deploy.accept import Push, accept_own, promise
 from paas.deploy.app_json_env import with_env
 from paas.deploy.build import build_source
 from paas.deploy.deploy_lock import refuse_locked
@@ -22,7 +22,7 @@ from paas.deploy.hooks import lifecycle
 from paas.deploy.load import loaded
 from paas.deploy.manifest import PROCFILE
 from paas.deploy.manifest_files import read_manifest
-from paas.deploy.operation import RunningOperation, adopted_operation, announce, operation
+from paas.deploy.operation import RunningOperation, announce, operation
 from paas.deploy.phase import run_after, run_before
 from paas.deploy.registry import IMAGE_KEY
 from paas.deploy.registry_push import push_release
@@ -38,7 +38,6 @@ from paas.model.names import ProcessType
 from paas.model.release import Formation, Manifest, Process, Release
 from paas.steps import step
 from paas.store.apps import App
-from paas.store.locks import FileLock, app_lock
 from paas.store.releases import Retirement
 
 
@@ -101,8 +100,8 @@ def deploy_image(
         if not force and unchanged(session, app, image.id, commit.tree_id):
             tell_unchanged(session)
             return
-        with commit.written() as (folder, commit_id):
-            source.push(session, app, folder, commit_id, running.lock, running.id)
+        with commit.written() as commit_id:
+            deploy_own(session, running, commit_id)
         announce_deploy(session, running.app)
 
 
@@ -126,30 +125,26 @@ def unchanged(session: Session, app: App, image_id: str | None, tree_id: str) ->
     )
 
 
+def deploy_own(session: Session, running: RunningOperation, commit: str) -> None:
+    """Deploy a commit that we wrote as the newest one of the deploy branch, which it is then."""
+    branch = source.deploy_branch(session, running.app)
+    own = Push(branch, branch.ref, commit)
+    try:
+        deploy_commit(session, running, commit, own)
+    finally:
+        accept_own(session, running.app, own)
+
+
 def deploy_pushed(session: Session, app: App, pushed: Push) -> None:
     """What hooks/pre-receive does with a commit of the deploy branch."""
-    parent = session.caller.environment.get("PAAS_OPERATION")
-    if parent:
-        with adopted_operation(session, app, int(parent), _inherited_lock(session, app)) as running:
-            deploy_commit(session, running, pushed.commit, pushed)
-        return
     with operation(session, app, "git-push", f"{pushed.branch} {pushed.commit[:12]}") as running:
         deploy_commit(session, running, pushed.commit, pushed)
         announce_deploy(session, running.app)
 
 
-def _inherited_lock(session: Session, app: App) -> FileLock:
-    lock = app_lock(session.settings, app.id, session.caller.descriptors[3])
-    if not lock.try_acquire():
-        raise PaasError(
-            f"The lock of {app.name} is not held by the command that pushed. Nothing was changed. Try again"
-        )
-    return lock
-
-
 def deploy_commit(session: Session, running: RunningOperation, commit: str, pushed: Push | None = None) -> None:
-    """Deploy a commit of the deploy branch: with the app's image if it has one set, else its Dockerfile. `pushed`: what git
-    accepts when that succeeds.
+    """Deploy a commit of the deploy branch: with the app's image if it has one set, else its Dockerfile. `pushed`: what is
+    accepted when that succeeds.
 
     The commit of a git:from-image is the image, and unsets the other one.
     """

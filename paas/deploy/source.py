@@ -1,7 +1,7 @@
 """Where a deploy comes from: an image that is here, pulled or loaded, written down as a commit.
 
-The commit is made by dulwich without a work tree and enters through `git push`, so that hooks/pre-receive builds
-and releases it and the branch moves only when that succeeded: the repository's history is the deploy history.
+The commit is made by dulwich without a work tree, built and released as a pushed one is, and the branch moves only when
+that succeeded: the repository's history is the deploy history.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import stat
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,25 +18,18 @@ from dulwich.index import commit_tree
 from dulwich.object_store import BaseObjectStore, MemoryObjectStore
 from dulwich.objects import Blob, ObjectID
 
-from paas import interrupts, trace
 from paas.console import Console
-from paas.deploy.accept import accepted
-from paas.deploy.recovery import recover
+from paas.deploy.archive import ArchiveRefused, clean_path
 from paas.deploy.registry import USERNAME_KEY, Credentials, pull_credentials
 from paas.deploy.session import Session
 from paas.deploy.space import ensure_space
 from paas.engine.images import Image
-from paas.errors import Cancelled, PaasError
-from paas.gateway.git_transport import cut, lifeline
-from paas.gateway.git_transport import environment as git_environment
+from paas.errors import PaasError
 from paas.model.image import ImageRef
 from paas.model.names import BranchName, printable
-from paas.steps import add, heard, step
+from paas.steps import step
 from paas.store.apps import App
 from paas.store.drafts import drafted
-from paas.store.git_program import git_words
-from paas.store.incoming import receiving
-from paas.store.locks import FileLock
 from paas.store.repositories import Repository
 
 DEFAULT_BRANCH = "master"
@@ -64,19 +56,6 @@ class InvalidAuthor(PaasError):
 
 class NameIsOurs(PaasError):
     """{image} is a name that paas gives to releases. Nothing was changed. Give the image another name: docker tag {image} NAME"""
-
-
-class DeployRefused(PaasError):
-    """{app} was not deployed: {reason}. The release that served before still does"""
-
-
-class DeployFailed(PaasError):
-    """{reason}"""
-
-    @property
-    def lines(self) -> list[str]:
-        """Nothing: the hook's command has said it on our output."""
-        return []
 
 
 @dataclass(frozen=True)
@@ -194,13 +173,13 @@ class ImageCommit:
         return commit_tree(store, blobs)
 
     @contextlib.contextmanager
-    def written(self) -> Iterator[tuple[Path, str]]:
-        """Write it into a repository of its own: yields (that repository, commit id)."""
+    def written(self) -> Iterator[str]:
+        """Write it beside the repository; its id. In the block it can be read."""
         with drafted(self.repository) as draft:
             with step("commit"):
-                tree = self._add_tree(draft.repo.object_store)
+                tree = self._add_tree(draft.store)
                 commit = draft.commit(tree, self.parent, self.author.line(), self.message)
-            yield draft.folder, commit
+            yield commit
 
 
 def image_commit(
@@ -229,74 +208,17 @@ def committed_image_id(message: str) -> str | None:
     return None
 
 
-def push(session: Session, app: App, folder: Path, commit: str, lock: FileLock, operation_id: int) -> None:
-    """`git push` a commit into the app's repository; its hook deploys. Raises DeployFailed or DeployRefused.
-
-    The hook's command prints to our own output, holds our lock too, and sees by its lifeline when this command is
-    cancelled or killed: before its switch it then undoes what it did, after it it finishes.
-    """
-    branch = deploy_branch(session, app)
-    repository = session.repository(app)
-    session.console.out.flush()
-    with step("push"), receiving(repository.path) as held, lifeline() as (descriptor, line):
-        passed = [descriptor, os.dup(1), os.dup(2), os.dup(lock.descriptor)]
-        environment = git_environment(session.settings, session.caller) | {
-            "PAAS_OPERATION": str(operation_id),
-            "PAAS_DESCRIPTORS": ",".join(map(str, passed)),
-            "PAAS_TRACE": "1" if trace.on() else "",
-            "GIT_ALLOW_PROTOCOL": "file",
-        }
-        try:
-            process = subprocess.Popen(
-                [*git_words(), "push", "--quiet", "--force", str(repository.path), f"{commit}:{branch.ref}"],
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=[*passed, held],
-                start_new_session=True,
-            )
-        finally:
-            for descriptor in passed[1:]:
-                os.close(descriptor)
-        cancelled: Cancelled | None = None
-        try:
-            said, _ = process.communicate()
-        except Cancelled as error:
-            cancelled = error
-            cut(line)
-            with interrupts.shielded():
-                said, _ = process.communicate()
-        for told in heard(line):
-            add(told)
-    if process.returncode == 0:
-        accepted(session, app)
-        return
-    if cancelled:
-        raise cancelled
-    record = session.operations.get(operation_id)
-    if record.status == "cancelled":
-        raise Cancelled(record.message)
-    if record.status == "failed":
-        raise DeployFailed(reason=record.message)
-    # The hook's command was killed, or git refused before it ran: what is there to undo is undone now.
-    recover(session, app)
-    if session.operations.get(operation_id).status == "succeeded":
-        session.console.warn("The process that deployed was killed after its switch; the new release serves")
-        return
-    raise DeployRefused(app=app.name, reason=_push_reason(said))
-
-
-def _push_reason(said: bytes) -> str:
-    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[0].removeprefix("remote: ").strip() if lines else "git push failed"
-
-
 def check_build_dir(build_dir: str) -> None:
     """Raises InvalidBuildDir for what is no folder that we can read."""
     if not build_dir or not os.access(build_dir, os.R_OK | os.X_OK) or not Path(build_dir).is_dir():
         raise InvalidBuildDir()
+
+
+def _path_in_commit(path: str) -> str:
+    try:
+        return clean_path(path)
+    except ArchiveRefused:
+        raise PaasError(f"{printable(path)} is no path that git takes. Nothing was changed. Rename it") from None
 
 
 def _build_dir_files(build_dir: str, console: Console) -> dict[str, tuple[int, bytes]]:
@@ -307,8 +229,9 @@ def _build_dir_files(build_dir: str, console: Console) -> dict[str, tuple[int, b
     files: dict[str, tuple[int, bytes]] = {}
     total = 0
     for folder, names, leaves in os.walk(top):
-        if ".git" in names:
-            names.remove(".git")
+        for found in (names, leaves):
+            if ".git" in found:
+                found.remove(".git")
         for leaf in [*leaves, *(name for name in names if (Path(folder) / name).is_symlink())]:
             path = Path(folder) / leaf
             info = path.lstat()
@@ -323,5 +246,5 @@ def _build_dir_files(build_dir: str, console: Console) -> dict[str, tuple[int, b
                 raise PaasError(
                     f"{build_dir} holds more than 1 GB. Nothing was changed. Choose a smaller folder"
                 )
-            files[str(path.relative_to(top))] = entry
+            files[_path_in_commit(str(path.relative_to(top)))] = entry
     return files

@@ -28,11 +28,6 @@ class Caller:
     descriptors: tuple[int, ...] = ()
 
     @property
-    def below_ours(self) -> bool:
-        """Whether a command of ours began the push whose hook this is: it handed on its output and says how it all ends."""
-        return len(self.descriptors) > 1
-
-    @property
     def push_options(self) -> tuple[str, ...]:
         """What `git push -o` gave, for hooks."""
         count = whole_number(self.environment.get("GIT_PUSH_OPTION_COUNT", ""), 0, MAX_PUSH_OPTIONS) or 0

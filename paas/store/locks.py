@@ -12,12 +12,12 @@ from paas.settings import Settings
 
 
 class FileLock:
-    """An exclusive flock. It belongs to the open file description: a child that inherits `descriptor` holds
-    it too, and it ends with the last of them."""
+    """An exclusive flock. It belongs to the open file description: a child that is forked holds it too, and it ends with
+    the last of them."""
 
-    def __init__(self, path: Path, descriptor: int | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600) if descriptor is None else descriptor
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def try_acquire(self) -> bool:
         try:
@@ -34,8 +34,8 @@ class FileLock:
         os.close(self.descriptor)
 
 
-def app_lock(settings: Settings, app_id: int, descriptor: int | None = None) -> FileLock:
-    return FileLock(settings.locks_dir / f"app-{app_id}", descriptor)
+def app_lock(settings: Settings, app_id: int) -> FileLock:
+    return FileLock(settings.locks_dir / f"app-{app_id}")
 
 
 @contextlib.contextmanager

@@ -119,12 +119,6 @@ class Operations:
             (time.time(), operation_id),
         )
 
-    def set_process(self, operation_id: int, pid: int, started: str) -> None:
-        """Which process performs it from now on."""
-        self.database.execute(
-            "UPDATE operations SET pid = ?, pid_started = ? WHERE id = ?", (pid, started, operation_id)
-        )
-
     def set_release(self, operation_id: int, number: int) -> None:
         self.database.execute("UPDATE operations SET release = ? WHERE id = ?", (number, operation_id))
 

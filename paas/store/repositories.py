@@ -76,7 +76,7 @@ class Repository:
     def __init__(self, settings: Settings, app_name: str) -> None:
         self.settings = settings
         self.path = settings.repositories_dir / f"{app_name}.git"
-        # Where a commit of ours is written before it is pushed: by the one that holds the app's lock.
+        # Where a commit of ours is written before it is deployed: by the one that holds the app's lock.
         self.draft = settings.run_dir / f"commit-{app_name}"
         self._stores: list[DiskObjectStore] = []
 
@@ -241,6 +241,13 @@ class Repository:
             return {}
         refs = DiskRefsContainer(str(self.path)).as_dict(Ref(b"refs/heads"))
         return {os.fsdecode(name): value.decode() for name, value in sorted(refs.items())}
+
+    def set_ref(self, ref: str, commit: str) -> None:
+        """Let a ref (refs/...) be a commit, whatever it was. Raises GitFailed."""
+        try:
+            DiskRefsContainer(str(self.path)).set_if_equals(Ref(os.fsencode(ref)), None, ObjectID(commit.encode()))
+        except OSError as error:
+            raise GitFailed(verb="update-ref", reason=error.strerror) from None
 
     def set_head(self, branch: str) -> None:
         """What a clone checks out."""

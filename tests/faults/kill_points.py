@@ -73,12 +73,13 @@ SWITCHED = Point("router switched", "leave switch")
 COMMITTED = Point("transaction committed", "leave transaction")
 SETTLED = Point("router's mark set", "leave settle")
 AFTER = Point("restart policies set", "leave after")
-REF = Point("ref accepted", "leave push", hook=False)
+REF = Point("ref accepted", "leave ref")
+PUSHED_REF = Point(REF.name, "leave push", hook=False)
 RETIRED = Point("old container stopped", "leave retire", hook=False)
 
 SCALED = [Point("web.3 started", "leave run/web.3"), Point("health passed", "leave health/web.3")]
 ROLLOUT = [CREATED, *STARTED, HEALTHY, STOPPED, SWITCHED, COMMITTED, SETTLED, AFTER, RETIRED]
-DONE = (COMMITTED, SETTLED, AFTER, REF)
+DONE = (COMMITTED, SETTLED, AFTER, REF, PUSHED_REF)
 DEPLOY = [BUILT, MANIFEST, RELEASED, PHASE, *ROLLOUT]
 
 
@@ -140,12 +141,14 @@ def _load(site: Site) -> Client:
 
 @dataclass(frozen=True)
 class Way:
-    """How a change comes in: what is sent, and the points on its way. `hooked`: through a hook."""
+    """How a change comes in: what is sent, and the points on its way. `hooked`: through a hook. `commits`: what it deploys is
+    the deploy branch's newest commit then."""
 
     name: str
     send: Callable[[Site], Client]
     points: list[Point]
     hooked: bool = False
+    commits: bool = False
     victims: tuple[str, ...] = (ITSELF, ABOVE, ALL)
     prepare: Callable[[Site], object] | None = None
 
@@ -154,17 +157,16 @@ WAYS = [
     Way(
         "git:from-image",
         lambda site: site.words("git:from-image", APP, site.image),
-        [LOCK, WRITTEN, HANDED, *DEPLOY, REF],
-        hooked=True,
+        [LOCK, WRITTEN, *DEPLOY, REF],
+        commits=True,
     ),
-    Way("git:load-image", _load, [LOCK, LOADED, WRITTEN, HANDED, *DEPLOY, REF], hooked=True, victims=(ITSELF,)),
-    Way("git push", _push, [Point(LOCK.name, LOCK.at), HANDED, BUILDING, *DEPLOY, REF], hooked=True, victims=(ITSELF, ALL)),
+    Way("git:load-image", _load, [LOCK, LOADED, WRITTEN, *DEPLOY, REF], commits=True),
+    Way("git push", _push, [Point(LOCK.name, LOCK.at), HANDED, BUILDING, *DEPLOY, PUSHED_REF], hooked=True, commits=True),
     Way(
         "git:from-archive",
         _archive,
-        [LOCK, RECEIVED, WRITTEN, HANDED, BUILDING, *DEPLOY, REF],
-        hooked=True,
-        victims=(ALL,),
+        [LOCK, RECEIVED, WRITTEN, BUILDING, *DEPLOY, REF],
+        commits=True,
     ),
     Way(
         "deploy",
@@ -322,7 +324,7 @@ def disagreements(site: Site, way: Way, before_files: set[str]) -> Iterator[str]
         yield f"files left: {sorted(left)[:10]}"
     commit = rows(site, "SELECT commit_id FROM releases JOIN apps ON app_id = apps.id AND number = current_release")[0][0]
     head = (paas.root / "repositories" / f"{APP}.git" / "refs/heads/master").read_text().strip() if commit else None
-    if way.hooked and commit != head:
+    if way.commits and commit != head:
         yield f"the branch is at {head}, the release's commit is {commit}"
 
 

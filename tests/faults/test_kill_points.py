@@ -13,10 +13,10 @@ from faults import kill_points
 from faults.kill_points import ABOVE, ALL, ITSELF, WAYS, Case, Site, perform
 
 CHOSEN = {
-    "git:from-image": [("commit written", ALL), ("handed to git", ITSELF), ("transaction committed", ABOVE)],
+    "git:from-image": [("commit written", ITSELF), ("image built", ITSELF), ("ref accepted", ITSELF)],
     "git:load-image": [("image loaded", ITSELF), ("manifest read", ITSELF), ("ref accepted", ITSELF)],
-    "git push": [("build running", ITSELF), ("router switched", ALL), ("transaction committed", ALL)],
-    "git:from-archive": [("archive read", ALL), ("image built", ALL), ("container created", ALL)],
+    "git push": [("handed to git", ITSELF), ("router switched", ALL), ("transaction committed", ABOVE)],
+    "git:from-archive": [("archive read", ITSELF), ("build running", ITSELF), ("container created", ITSELF)],
     "config:set": [("release row written", ITSELF), ("worker.1 started", ITSELF), ("old container stopped", ITSELF)],
     "ps:scale": [("lock taken", ITSELF), ("web.3 started", ITSELF), ("router's mark set", ITSELF)],
     "ps:restart": [("web.2 started", ITSELF), ("router switched", ITSELF), ("transaction committed", ITSELF)],

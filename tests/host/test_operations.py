@@ -257,46 +257,27 @@ def test_ctrl_c_on_a_terminal_says_that_it_was_cancelled(
 
 
 def pid_of(paas: Paas, operation: int) -> int:
-    """The process that performs an operation: in a push of our own, the hook's command."""
+    """The process that performs an operation."""
     with contextlib.closing(sqlite3.connect(f"file:{paas.root}/paas.db?mode=ro", uri=True)) as database:
         return int(database.execute("SELECT pid FROM operations WHERE id = ?", (operation,)).fetchone()[0])
 
 
-def pusher_of(operation: int) -> int:
-    """The command that runs `git push` for an operation."""
-    mark = f"PAAS_OPERATION={operation}".encode()
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if words[0] == b"git" and b"push" in words and mark in (entry / "environ").read_bytes().split(b"\0"):
-                return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    raise AssertionError("no git push runs")
-
-
-@pytest.mark.parametrize("victims", [("pusher",), ("hook",), ("pusher", "hook")], ids="+".join)
 def test_kill_9_of_the_command_is_undone(
-    host: Door,
-    start: Start,
-    gated: str,
-    engine: docker.DockerClient,
-    victims: tuple[str, ...],
+    host: Door, start: Start, gated: str, engine: docker.DockerClient
 ) -> None:
-    paas, app = host.paas, f"killed-9-{'-'.join(victims)}"
+    paas, app = host.paas, "killed-9"
     served(host, app)
     before = state_of(paas, engine, app)
     client = deploying(host, start, app, gated)
     number = operations(paas, app)[0]["id"]
-    pids = {"pusher": pusher_of(number), "hook": pid_of(paas, number)}
-    assert pids["pusher"] != pids["hook"]
     until(lambda: len(containers(paas, engine, app)) == 2)
-    for victim in victims:
-        os.kill(pids[victim], signal.SIGKILL)
+    os.kill(pid_of(paas, number), signal.SIGKILL)
     assert client.ends() == 1
     assert paas.http_get(app).body == before.body
     # The next command finds the lock free and undoes what is left.
     host.ssh("config:set", "--no-restart", app, "NEXT=1").ok()
     record = operations(paas, app)[1]
-    assert (record["id"], record["status"]) == (number, "cancelled" if victims == ("pusher",) else "failed")
+    assert (record["id"], record["status"]) == (number, "failed")
     same(before, paas, engine)
     assert [item["status"] for item in releases(paas, app)] == ["failed", "succeeded"]
 

@@ -58,7 +58,7 @@ INPUTS = (b"", b"", b"web\n", b"y\n", b"0000", b"0032git-upload-pack /x\0host=y\
           b"0" * 40 + b" " + b"1" * 40 + b" refs/heads/main\n", b"no three words\n")  # fmt: skip
 TERMINAL = {b"TERM": (b"xterm", b"dumb", b"\xff", b"a" * 900, b"../../x"), b"COLUMNS": (b"80", b"0", b"-1", b"99999999999", b"x"),
             b"LINES": (b"24", b"-5", b"1e9"), b"GIT_PROTOCOL": (b"version=2", b"version=9", b":" * 190, b"\xff")}  # fmt: skip
-HOOK = {b"PAAS_CALLER": (b"me", b"\xff\0", b""), b"PAAS_OPERATION": (b"1", b"x", b"-1", b"9" * 50), b"PAAS_DESCRIPTORS": (b"3", b"x"),
+HOOK = {b"PAAS_CALLER": (b"me", b"\xff\0", b""), b"PAAS_DESCRIPTORS": (b"3", b"x"),
         b"GIT_QUARANTINE_PATH": (b"/nonexistent", b"\xff"), b"GIT_OBJECT_DIRECTORY": (b"/nonexistent",), b"GIT_ALTERNATE_OBJECT_DIRECTORIES": (b":" * 50,),
         b"GIT_PUSH_OPTION_0": (b"no-wait", b"\xff"), b"GIT_PUSH_OPTION_COUNT": (b"1", b"x")}  # fmt: skip
 

@@ -27,8 +27,7 @@ def push(session: Session, app: App, tmp_path: Path, monkeypatch: pytest.MonkeyP
     with drafted(repository) as draft:
         tree = draft.tree({"page": (0o100644, draft.add([b"hello"], 5))})
         commit = draft.commit(tree, None, b"A <a@example.com>", "First\n")
-        (draft.folder / "objects" / "info" / "alternates").unlink()
-        os.rename(draft.folder / "objects", quarantine)  # noqa: PTH104
+        os.rename(draft.folder, quarantine)  # noqa: PTH104
     monkeypatch.setenv("GIT_QUARANTINE_PATH", str(quarantine))
     return Push(MAIN, MAIN.ref, commit)
 

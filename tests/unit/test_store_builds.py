@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from paas.model.build import Build, duration, flags
@@ -71,7 +69,7 @@ def test_one_that_runs_waits_or_was_killed(builds: Builds, app: App, apps: Apps)
     found = builds.open()[0]
     assert (found.status, found.display_status, found.exit_code) == ("running", "running", None)
     assert found.to_json(found.started_at + 75)["duration"] == "1m15s"
-    builds.operations.set_process(running.id, os.getpid(), "another start")
+    builds.database.execute("UPDATE operations SET pid_started = 'another start' WHERE id = ?", (running.id,))
     found = builds.open()[0]
     assert (found.status, found.display_status) == ("failed", "abandoned")
     assert builds.open(apps.create(AppName("b")).id) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paas.settings import Settings
-from paas.store.database import Database
-from paas.store.locks import FileLock, app_lock, held
+from paas.store.locks import FileLock, held
 
 
 @pytest.fixture
@@ -56,19 +53,6 @@ def test_a_killed_child_leaves_no_lock_behind(path: Path, heir: subprocess.Popen
     heir.send_signal(signal.SIGKILL)
     heir.wait()
     assert is_free(path)
-
-
-def test_a_lock_is_known_again_by_its_descriptor(database: Database, settings: Settings) -> None:
-    lock = app_lock(settings, 1)
-    assert lock.try_acquire()
-    same = app_lock(settings, 1, os.dup(lock.descriptor))
-    other = app_lock(settings, 2)
-    assert same.try_acquire() and other.try_acquire()
-    lock.release()
-    assert not is_free(lock.path), "the copy holds it still"
-    same.release()
-    other.release()
-    assert is_free(lock.path)
 
 
 def test_waiting_ends_when_the_holder_does(path: Path) -> None:
