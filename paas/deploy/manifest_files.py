@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 from paas.deploy import manifest as manifests
@@ -17,8 +18,11 @@ from paas.model.release import Manifest
 from paas.store.apps import App
 
 
-def read_manifest(session: Session, app: App, commit: str | None, built: Built) -> Manifest:
-    """Put together what runs; without a commit, from the image alone. Raises the errors of manifest.py and UnreadableFile."""
+def read_manifest(
+    session: Session, app: App, commit: str | None, built: Built, later: contextlib.ExitStack
+) -> Manifest:
+    """Put together what runs; without a commit, from the image alone. What that leaves is cleared away `later`. Raises the
+    errors of manifest.py and UnreadableFile."""
     computed = session.properties.computed
     paths = Paths(
         computed(app.id, "ps", "procfile-path"), computed(app.id, "app-json", "appjson-path")
@@ -38,7 +42,7 @@ def read_manifest(session: Session, app: App, commit: str | None, built: Built) 
             )
     if built.image_name is not None or commit is None:
         places = paths.of_image(built.image)
-        of_image = manifests.pick(places, _image_files(session, built.image, places))
+        of_image = manifests.pick(places, _image_files(session, built.image, places, later))
         for name in files.keys() & of_image.keys():
             session.console.warn(f"Both the repository and the image have a {name}; the repository's is used")
         files = of_image | files
@@ -46,7 +50,7 @@ def read_manifest(session: Session, app: App, commit: str | None, built: Built) 
 
 
 def _image_files(
-    session: Session, image: Image, places: dict[str, tuple[str, ...]]
+    session: Session, image: Image, places: dict[str, tuple[str, ...]], later: contextlib.ExitStack
 ) -> manifests.Files:
     """The manifest files of an image, remembered by its id and where they were looked for: reading them costs a
     container."""
@@ -58,7 +62,8 @@ def _image_files(
             return {path: data.encode("latin-1") for path, data in known["found"].items()}
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    found = session.images.read_files(image.id, paths, {LABEL_ROOT: str(session.settings.root)} | owner_label())
+    labels = {LABEL_ROOT: str(session.settings.root)} | owner_label()
+    found = session.images.read_files(image.id, paths, labels, later)
     memory.parent.mkdir(exist_ok=True, mode=0o700)
     text = {path: data.decode("latin-1") for path, data in found.items()}
     memory.write_text(json.dumps({"paths": paths, "found": text}))

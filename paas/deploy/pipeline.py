@@ -201,13 +201,13 @@ def deploy(session: Session, running: RunningOperation, change: Change) -> None:
         forget_told(session, app)
         change.also()
 
-    with lifecycle(session, app, "deploy", running.id):
+    with lifecycle(session, app, "deploy", running.id), contextlib.ExitStack() as later:
         with step("build"):
             built = build_source(session, app, change.source, change.config, number, change.fresh)
         try:
             files = None if change.files_of_image else change.source.commit
             with step("manifest"):
-                manifest = read_manifest(session, app, files, built)
+                manifest = read_manifest(session, app, files, built, later)
             plan = releases.Plan(
                 description=f"Deploy {built.image_name or str(change.source.commit)[:12]}",
                 image=built.image,

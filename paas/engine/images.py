@@ -174,20 +174,30 @@ class Images:
             }
 
     def read_files(
-        self, image_id: str, paths: Iterable[str], labels: dict[str, str] | None = None
+        self,
+        image_id: str,
+        paths: Iterable[str],
+        labels: dict[str, str] | None = None,
+        later: contextlib.ExitStack | None = None,
     ) -> dict[str, bytes]:
         """Small files of an image, read from a container with `labels` that is created but never run. Missing ones are left
-        out, links and folders too. Raises FileTooBig."""
+        out, links and folders too. Raises FileTooBig.
+
+        The container is removed at once, or `later`; where that fails then, whoever knows the labels has to do it."""
         import io
         import tarfile
 
         from docker.errors import NotFound
 
         found: dict[str, bytes] = {}
-        with engine_errors():
-            # An image with neither CMD nor ENTRYPOINT can't be created without a command.
-            container = self.client.create_container(image_id, command=["-"], labels=labels)["Id"]
-            try:
+        with contextlib.ExitStack() as at_once:
+            with engine_errors():
+                # An image with neither CMD nor ENTRYPOINT can't be created without a command.
+                container = self.client.create_container(image_id, command=["-"], labels=labels)["Id"]
+            if later is not None:
+                later.enter_context(contextlib.suppress(PaasError))
+            (later or at_once).callback(self._remove_container, container)
+            with engine_errors():
                 for path in paths:
                     try:
                         stream, info = self.client.get_archive(container, path)
@@ -202,10 +212,12 @@ class Images:
                         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
                             file = tar.extractfile(tar.next() or "")
                             found[path] = file.read() if file else b""
-            finally:
-                # With the volumes that the image asked for.
-                self.client.remove_container(container, v=True, force=True)
         return found
+
+    def _remove_container(self, container: str) -> None:
+        """With the volumes that the image asked for."""
+        with engine_errors():
+            self.client.remove_container(container, v=True, force=True)
 
 
 def _counted(chunks: Iterable[bytes], report: Callable[[int], None]) -> Iterator[bytes]:
