@@ -106,9 +106,7 @@ def _take_turn(session: Session, app: App, record: Operation, lock: FileLock) ->
     holder = _holder(session, app, record)
     if not session.waits:
         raise AppBusy(app=app.name, holder=holder)
-    session.console.step(f"Waiting for {holder}")
-    progress = session.console.progress("Waiting")
-    with progress.ticking(lambda: f"{progress.seconds():.0f} s"):
+    with session.console.waiting(holder):
         lock.acquire()
 
 

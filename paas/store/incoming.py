@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,15 +92,9 @@ def _count(quarantine: Path) -> int:
 
 
 def _objects(repository: Repository, quarantine: str) -> Iterator[tuple[str, int, str]]:
-    """Kind, size in bytes and id of each, none of them unpacked."""
+    """Kind, size in bytes and id of each, none of them unpacked. Raises GitFailed."""
     alone = {name: value for name, value in repository.environment().items() if "OBJECT_DIRECTOR" not in name}
     words = ["cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectsize) %(objectname)"]
-    environment = alone | {"GIT_OBJECT_DIRECTORY": quarantine}
-    process = repository.start(*words, stdout=subprocess.PIPE, environment=environment)
-    with process:
-        try:
-            for line in process.stdout or ():
-                kind, size, name = line.decode().split()
-                yield kind, int(size), name
-        finally:
-            process.kill()
+    for line in repository.lines(*words, environment=alone | {"GIT_OBJECT_DIRECTORY": quarantine}):
+        kind, size, name = line.decode().split()
+        yield kind, int(size), name

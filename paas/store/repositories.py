@@ -208,13 +208,10 @@ class Repository:
     def listed(self, commit: str) -> Iterator[Listed]:
         """Everything that a commit has, folders too, as git finds it: one entry after the other, so that whoever has
         seen enough can stop."""
-        rest = b""
-        for data in self.stream("ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit):
-            *lines, rest = (rest + data).split(b"\0")
-            for line in lines:
-                about, _, path = line.partition(b"\t")
-                mode, _, name, size = about.split()
-                yield Listed(os.fsdecode(path), int(mode, 8), name.decode(), 0 if size == b"-" else int(size))
+        for line in self.lines("ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit, end=b"\0"):
+            about, _, path = line.partition(b"\t")
+            mode, _, name, size = about.split()
+            yield Listed(os.fsdecode(path), int(mode, 8), name.decode(), 0 if size == b"-" else int(size))
 
     def blob(self, item: Listed) -> bytes:
         """The bytes of a file that was listed, nothing of a giant."""
@@ -327,9 +324,18 @@ class Repository:
             stderr=subprocess.DEVNULL,
         )
 
-    def stream(self, *words: str) -> Iterator[bytes]:
+    def lines(
+        self, *words: str, end: bytes = b"\n", environment: dict[str, str] | None = None
+    ) -> Iterator[bytes]:
+        """What git prints, a line at a time, without its end. Raises GitFailed."""
+        rest = b""
+        for data in self.stream(*words, environment=environment):
+            *lines, rest = (rest + data).split(end)
+            yield from lines
+
+    def stream(self, *words: str, environment: dict[str, str] | None = None) -> Iterator[bytes]:
         """What git prints, as it comes; it is ended where nobody wants the rest. Raises GitFailed."""
-        process = self.start(*words, stdout=subprocess.PIPE)
+        process = self.start(*words, stdout=subprocess.PIPE, environment=environment)
         with process:
             try:
                 while process.stdout and (data := process.stdout.read1(READ_BYTES)):  # type: ignore[attr-defined]

@@ -92,7 +92,7 @@ def read(draft: Draft, data: bytes, kind: ArchiveType = "tar", limits: Limits = 
 
 def shown(draft: Draft, content: Content) -> dict[str, tuple[int, bytes]]:
     """Path to (mode, bytes)."""
-    store = draft.repo.object_store
+    store = draft.store
     return {path: (mode, store[name].as_raw_string()) for path, (mode, name) in content.files.items()}
 
 
@@ -137,17 +137,12 @@ def test_files_of_a_zip(draft: Draft) -> None:
     }
 
 
-def test_git_agrees_with_what_was_written(draft: Draft) -> None:
+def test_git_agrees_with_what_was_written(draft: Draft, settings: Settings) -> None:
     content = read(draft, tar({"name": "a/b", "data": b"x" * 70_000}, {"name": "a.b", "data": b""}, link("l", "a/b")))
     commit = draft.commit(draft.tree(content.files), None, b"A <a@b>", "m")
-    repository = Repository(_settings(draft), "x")
-    repository.path = draft.folder
+    repository = Repository(settings, "a")
     assert repository.git("fsck", "--strict", "--full") == f"dangling commit {commit}\n".encode()
     assert repository.git("ls-tree", "-r", "--name-only", commit).split() == [b"a.b", b"a/b", b"l"]
-
-
-def _settings(draft: Draft) -> Settings:
-    return Settings.from_environment({"PAAS_ROOT": str(draft.folder.parent)})
 
 
 @pytest.mark.parametrize(

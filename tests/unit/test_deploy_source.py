@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from paas.deploy.source import (
 )
 from paas.model.image import ImageRef
 from paas.model.names import AppName
+from paas.store.accepting import keep_incoming
 from paas.store.apps import App
 from paas.store.properties import GLOBAL
 
@@ -40,10 +40,8 @@ def commit_of(session: Session, app: App, author: Author, build_dir: Path | None
 
 
 def show(commit: ImageCommit, *words: str) -> bytes:
-    with commit.written() as (folder, commit_id):
-        return subprocess.run(
-            ["git", *words, commit_id], cwd=folder, capture_output=True, check=True, env={"PATH": "/usr/bin:/bin"}
-        ).stdout
+    with commit.written() as commit_id:
+        return commit.repository.git(*words, commit_id)
 
 
 def test_the_image_id_is_found_in_the_commits_message(session: Session, app: App) -> None:
@@ -80,8 +78,9 @@ def test_the_commit_is_one_that_git_reads(session: Session, app: App) -> None:
 
 def test_the_deploy_branchs_commit_is_the_parent(session: Session, app: App) -> None:
     repository = session.repository(app)
-    with commit_of(session, app, Author()).written() as (folder, first):
-        repository.git("fetch", "--quiet", str(folder), f"{first}:refs/heads/master")
+    with commit_of(session, app, Author()).written() as first:
+        keep_incoming(repository)
+    repository.set_ref("refs/heads/master", first)
     commit = commit_of(session, app, Author())
     assert commit.parent == first
     assert show(commit, "log", "--format=%H").split()[1].decode() == first
