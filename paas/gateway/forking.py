@@ -186,6 +186,7 @@ class ForkingServer:
         """Be the child that stands by; doesn't return."""
         try:
             servers.close()
+            call_ourselves("paas stand-by")
             _own_signals()
             if rehearse is not None and not select.select([line], [], [], REHEARSE_AFTER_SECONDS)[0]:
                 rehearse()

@@ -25,7 +25,7 @@ from paas.gateway import handover
 Figures = dict[str, float]
 
 APPS, QUEUED, CONNECTIONS, SILENT = 20, 10, 200, 300
-SERVICES = ("paas serve", "paas dispatcher", "paas SSH server", "paas agent")
+SERVICES = ("paas serve", "paas dispatcher", "paas stand-by", "paas SSH server", "paas agent")
 LEEWAY = 1.3  # memory at rest, after to before
 LIMITS = {"PAAS_SSH_MAX_CONNECTIONS": "256", "PAAS_SSH_LOGIN_SECONDS": "20"}
 
