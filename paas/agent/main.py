@@ -25,13 +25,13 @@ from paas.agent.revive import Revivals
 from paas.agent.schedule import STARTED_AT_ONCE, Schedule
 from paas.agent.sweep import Sweeper
 from paas.console import Console
-from paas.deploy.agent_mail import CERTIFICATES, CLEAN, ENDED
 from paas.deploy.build_cache import trim_now_and_then
-from paas.deploy.housekeeping import packing_is_due
-from paas.deploy.network import note_states
+from paas.deploy.containers.network import note_states
+from paas.deploy.containers.run_containers import LABEL_RUN
 from paas.deploy.retire import prune_releases, retire
-from paas.deploy.run_containers import LABEL_RUN
 from paas.deploy.session import Session
+from paas.deploy.upkeep.agent_mail import CERTIFICATES, CLEAN, ENDED
+from paas.deploy.upkeep.housekeeping import packing_is_due
 from paas.engine.client import connect
 from paas.engine.containers import LABEL_ROOT
 from paas.engine.events import events

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from paas.deploy.network import as_it_is
+from paas.deploy.containers.network import as_it_is
 from paas.deploy.recovery import recover
 from paas.deploy.restore import bring_back, restore
 from paas.deploy.session import Session

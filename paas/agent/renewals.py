@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from paas.agent.command import command
-from paas.deploy.acme import wanted
+from paas.deploy.routing.acme import wanted
 from paas.deploy.session import Session
 from paas.settings import Settings
 

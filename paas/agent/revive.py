@@ -11,7 +11,7 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 
-from paas.deploy.resources import stays_ended
+from paas.deploy.containers.resources import stays_ended
 from paas.deploy.session import Session
 from paas.errors import PaasError
 from paas.store.locks import app_lock

@@ -17,7 +17,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from paas.agent.command import command
-from paas.deploy import cron
+from paas.deploy.files import cron
 from paas.deploy.session import Session
 from paas.model.cron import CronTask, late, next_due
 from paas.settings import Settings

@@ -6,8 +6,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from paas.deploy.containers.run_containers import sweep
 from paas.deploy.orphans import clean
-from paas.deploy.run_containers import sweep
 from paas.deploy.session import Session
 from paas.store.uploads import forget_old
 

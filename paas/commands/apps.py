@@ -28,8 +28,8 @@ from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
 from paas.deploy import changes, deploy_lock, plugged
 from paas.deploy.clone import clone as clone_app
-from paas.deploy.deploy_source import deploy_source
 from paas.deploy.rename import rename as rename_app
+from paas.deploy.upkeep.deploy_source import deploy_source
 from paas.errors import PaasError
 from paas.model.access import DEPLOY, LIST, MANAGE, REPORT, VIEW
 from paas.model.names import AppName, EnvironmentName

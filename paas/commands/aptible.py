@@ -10,10 +10,9 @@ from typing import Annotated
 import typer
 
 from paas.commands.base import AppArgument, ForceOption, FormatOption, Group, session, the_app, wants_json
-from paas.deploy import changes, direct, one_off, pipeline
-from paas.deploy.direct import DeployRequest
-from paas.deploy.pipeline import NewServices
-from paas.deploy.services import (
+from paas.deploy import changes, pipeline
+from paas.deploy.containers import one_off
+from paas.deploy.containers.services import (
     CMD,
     DEFAULT_SIZE_MB,
     parse_size,
@@ -23,6 +22,9 @@ from paas.deploy.services import (
     set_size,
     set_stop_timeout,
 )
+from paas.deploy.pipeline import NewServices
+from paas.deploy.sources import direct
+from paas.deploy.sources.direct import DeployRequest
 from paas.errors import NotDeployed, PaasError
 from paas.model.access import DEPLOY, MANAGE, VIEW, Role
 from paas.model.names import ConfigKey, ProcessType, printable, whole_number

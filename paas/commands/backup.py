@@ -16,9 +16,9 @@ import typer
 
 from paas.commands.base import FormatOption, Group, recorded, session, wants_json
 from paas.console import Console, size
-from paas.deploy import backup as backups
-from paas.deploy import backup_restore as restoring
-from paas.deploy.backup_start import start_apps
+from paas.deploy.backups import backup as backups
+from paas.deploy.backups import backup_restore as restoring
+from paas.deploy.backups.backup_start import start_apps
 from paas.errors import PaasError, UsageError, printable
 from paas.store.backup_file import BackupReader
 from paas.store.sealed import MAGIC, Identity, Lock, NotSealed, Opener, Passphrase, Recipient

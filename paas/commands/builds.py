@@ -20,7 +20,7 @@ from paas.commands.base import (
 )
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
-from paas.deploy import builds
+from paas.deploy.upkeep import builds
 from paas.errors import UsageError
 from paas.model.access import DEPLOY, MANAGE, REPORT, VIEW, VIEW_SOME, Role
 from paas.model.build import KINDS, STATUSES, Build, duration, flags, moment

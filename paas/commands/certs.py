@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from paas.commands.base import AppArgument, Group, recorded, session, the_app
-from paas.deploy.certificates import MAX_ARCHIVE_BYTES, NoArchive, from_archive, from_files
-from paas.deploy.reroute import rerouted
+from paas.deploy.routing.certificates import MAX_ARCHIVE_BYTES, NoArchive, from_archive, from_files
+from paas.deploy.routing.reroute import rerouted
 from paas.errors import PaasError
 from paas.model.access import MANAGE, Role
 from paas.model.certificate import Certificate, moment, self_signed

@@ -8,10 +8,10 @@ import typer
 
 from paas.commands.base import AppArgument, recorded, session, the_app
 from paas.commands.certs import group
-from paas.deploy import acme
-from paas.deploy.agent_mail import CERTIFICATES, tell_agent
-from paas.deploy.renewal import forget_others, renew
-from paas.deploy.reroute import rerouted
+from paas.deploy.routing import acme
+from paas.deploy.routing.renewal import forget_others, renew
+from paas.deploy.routing.reroute import rerouted
+from paas.deploy.upkeep.agent_mail import CERTIFICATES, tell_agent
 from paas.errors import PaasError
 from paas.model.access import MANAGE
 from paas.store.apps import App

@@ -6,8 +6,8 @@ from paas.commands.base import FormatOption, ReportWords, session
 from paas.commands.certs import group
 from paas.commands.properties import add_set_command
 from paas.commands.report import Aside, Flags, report
-from paas.deploy import acme
-from paas.deploy.reroute import rerouted
+from paas.deploy.routing import acme
+from paas.deploy.routing.reroute import rerouted
 from paas.model.access import MANAGE, REPORT
 from paas.model.certificate import Certificate, moment, moment_of
 from paas.store.apps import App

@@ -9,8 +9,8 @@ import typer
 from paas.commands.base import AppArgument, FormatOption, Group, ReportWords, recorded, session, the_app
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
-from paas.deploy import checks
-from paas.deploy.check_run import run_checks
+from paas.deploy.routing import checks
+from paas.deploy.routing.check_run import run_checks
 from paas.errors import REFUSED, NotDeployed
 from paas.model.access import DEPLOY, MANAGE, REPORT
 from paas.model.names import ProcessType

@@ -21,7 +21,7 @@ from paas.commands.base import (
     wants_json,
 )
 from paas.deploy import changes
-from paas.deploy.registry import PASSWORD_KEY, PLATFORM_KEYS
+from paas.deploy.sources.registry import PASSWORD_KEY, PLATFORM_KEYS
 from paas.errors import REFUSED, PaasError, UsageError
 from paas.model import config_formats
 from paas.model.access import MANAGE, VIEW

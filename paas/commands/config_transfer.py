@@ -23,7 +23,7 @@ from paas.commands.config import (
     scope,
     shown,
 )
-from paas.deploy.registry import PASSWORD_KEY, USERNAME_KEY
+from paas.deploy.sources.registry import PASSWORD_KEY, USERNAME_KEY
 from paas.errors import PaasError
 from paas.model import config_formats
 from paas.model.access import MANAGE

@@ -21,7 +21,7 @@ from paas.commands.base import (
 )
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
-from paas.deploy import cron
+from paas.deploy.files import cron
 from paas.model.access import DEPLOY, MANAGE, REPORT, VIEW
 from paas.store.apps import App
 from paas.store.properties import GLOBAL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from paas.commands.base import FormatOption, Group, session, wants_json
 from paas.commands.properties import add_set_command
 from paas.console import size
-from paas.deploy.space import disks
+from paas.deploy.sources.space import disks
 
 group = Group("disk", "Show free space, and choose how much has to be free")
 add_set_command(group, "disk")

@@ -8,7 +8,7 @@ import typer
 
 from paas.commands.base import FormatOption, Group, ReportWords, recorded, scoped, session, the_app
 from paas.commands.report import Flags, Several, report
-from paas.deploy import docker_options as options
+from paas.deploy.containers import docker_options as options
 from paas.errors import PaasError, printable
 from paas.model.access import MANAGE, REPORT_MANAGED
 from paas.model.names import ProcessType

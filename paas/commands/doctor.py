@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paas.commands.base import FormatOption, Group, session, wants_json
-from paas.deploy.doctor import examine
+from paas.deploy.upkeep.doctor import examine
 from paas.errors import REFUSED
 
 group = Group("doctor", "Look for what is wrong with this machine", bare="doctor")

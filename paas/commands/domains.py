@@ -18,7 +18,7 @@ from paas.commands.base import (
 )
 from paas.commands.base import FormatOption as Format
 from paas.commands.report import Flags, report
-from paas.deploy import domains
+from paas.deploy.routing import domains
 from paas.errors import PaasError
 from paas.model.access import MANAGE, MANAGE_SOME, REPORT
 from paas.model.domain import Domain

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from paas.commands.base import Group, NumberOption, recorded, session
-from paas.deploy import events
+from paas.deploy.upkeep import events
 from paas.model.access import LIST
 from paas.store.properties import GLOBAL
 

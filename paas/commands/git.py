@@ -21,12 +21,13 @@ from paas.commands.base import (
 )
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
-from paas.deploy import layers, pipeline
-from paas.deploy.archive import parse_type
-from paas.deploy.fetch import archive_url
-from paas.deploy.from_archive import STDIN, deploy_archive
+from paas.deploy import pipeline
 from paas.deploy.source import SOURCE_IMAGE, Author, deploy_branch
-from paas.deploy.sync import Build, sync
+from paas.deploy.sources import layers
+from paas.deploy.sources.archive import parse_type
+from paas.deploy.sources.fetch import archive_url
+from paas.deploy.sources.from_archive import STDIN, deploy_archive
+from paas.deploy.sources.sync import Build, sync
 from paas.errors import PaasError
 from paas.model.access import DEPLOY, MANAGE, REPORT, VIEW, Role
 from paas.model.git_url import RemoteUrl

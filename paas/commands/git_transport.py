@@ -14,7 +14,7 @@ from paas.deploy import pipeline, plugged
 from paas.deploy.accept import Push, accepted, finish, settle_branch
 from paas.deploy.operation import record_push
 from paas.deploy.source import DEFAULT_BRANCH, deploy_branch
-from paas.deploy.space import ensure_any_space
+from paas.deploy.sources.space import ensure_any_space
 from paas.errors import AppNotFound, NameTaken, PaasError
 from paas.gateway.git_transport import Service, run_git_service
 from paas.model.access import ANYONE, Finds, Need, Role

@@ -17,8 +17,8 @@ from paas.commands.base import (
     the_apps,
     wants_json,
 )
-from paas.deploy import logs as app_logs
-from paas.deploy import traffic
+from paas.deploy.routing import traffic
+from paas.deploy.upkeep import logs as app_logs
 from paas.errors import NotDeployed, PaasError
 from paas.model.access import VIEW, VIEW_SOME
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paas import __version__
 from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
-from paas.deploy.urls import urls as app_urls
+from paas.deploy.routing.urls import urls as app_urls
 from paas.model.access import ANYONE, VIEW
 
 urls_group = Group("urls", "Show all URLs of an app", bare="urls")

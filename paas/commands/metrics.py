@@ -11,7 +11,7 @@ from paas.commands.base import (
     the_app,
     wants_json,
 )
-from paas.deploy import traffic
+from paas.deploy.routing import traffic
 from paas.model.access import VIEW_SOME
 
 group = Group("metrics", "Requests, errors and times of apps, for Prometheus", bare="metrics")

@@ -22,7 +22,7 @@ from paas.commands.base import (
 )
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
-from paas.deploy import network
+from paas.deploy.containers import network
 from paas.errors import PaasError
 from paas.model.access import REPORT
 from paas.model.network import BUILT_IN, network_name

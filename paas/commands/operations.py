@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from paas.commands.base import FormatOption, Group, session, the_app, wants_json
-from paas.deploy import follow as following
+from paas.deploy.upkeep import follow as following
 from paas.errors import UsageError
 from paas.model.access import OPERATION, VIEW_SOME, Role
 from paas.model.moments import parse_moment

@@ -9,7 +9,7 @@ import typer
 
 from paas.commands.base import AppArgument, FormatOption, Group, ReportWords, recorded, session, the_app
 from paas.commands.report import Flags, report
-from paas.deploy import ports
+from paas.deploy.routing import ports
 from paas.errors import PaasError
 from paas.model.access import MANAGE, REPORT, VIEW
 from paas.model.port import PortMapping

@@ -18,7 +18,7 @@ from paas.commands.base import (
 )
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
-from paas.deploy import ports, proxy
+from paas.deploy.routing import ports, proxy
 from paas.model.access import DEPLOY_SOME, MANAGE, MANAGE_SOME, REPORT
 from paas.model.port import HTTP_PORT
 from paas.store.apps import App

@@ -12,8 +12,8 @@ from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
 from paas.deploy import changes
 from paas.deploy.health import ending
-from paas.deploy.inspection import inspection
-from paas.deploy.traffic import NOTHING, summary
+from paas.deploy.routing.traffic import NOTHING, summary
+from paas.deploy.upkeep.inspection import inspection
 from paas.engine.containers import LABEL_ROOT, ContainerState
 from paas.errors import NotDeployed, PaasError
 from paas.model.access import DEPLOY, MANAGE, REPORT

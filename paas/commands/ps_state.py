@@ -11,13 +11,13 @@ from paas.commands.ps import group
 from paas.deploy import changes, pipeline
 from paas.deploy.every_app import Action
 from paas.deploy.every_app import every_app as on_each
-from paas.deploy.registry import IMAGE_KEY
 from paas.deploy.restore import restore as restore_app
 from paas.deploy.restore import wanted
 from paas.deploy.retire import retire_due
 from paas.deploy.session import Session
 from paas.deploy.skipped import skipped_release
 from paas.deploy.source import deploy_branch
+from paas.deploy.sources.registry import IMAGE_KEY
 from paas.errors import PaasError
 from paas.model.access import DEPLOY_SOME
 from paas.model.names import ProcessType

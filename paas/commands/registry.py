@@ -20,7 +20,7 @@ from paas.commands.base import (
 )
 from paas.commands.properties import add_set_command, property_flags
 from paas.commands.report import Flags, report
-from paas.deploy.registry_push import TAG_VERSION, image_repository, server_prefix
+from paas.deploy.sources.registry_push import TAG_VERSION, image_repository, server_prefix
 from paas.engine.push import log_in
 from paas.errors import PaasError
 from paas.model.access import MANAGE, REPORT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paas.commands.base import AppArgument, Group, session, the_app
-from paas.deploy import housekeeping
+from paas.deploy.upkeep import housekeeping
 from paas.model.access import DEPLOY
 
 group = Group("repo", "Manage the apps' repositories")

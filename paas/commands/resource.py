@@ -8,8 +8,8 @@ import typer
 
 from paas.commands.base import AppArgument, FormatOption, Group, ReportWords, recorded, session, the_app
 from paas.commands.report import Flags, report
-from paas.deploy import resources
-from paas.deploy.resources import DEFAULT, Which
+from paas.deploy.containers import resources
+from paas.deploy.containers.resources import DEFAULT, Which
 from paas.model.access import MANAGE, REPORT
 from paas.model.names import ProcessType
 from paas.store.apps import App

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from paas.commands.base import AppArgument, FormatOption, Group, session, the_app, wants_json
-from paas.deploy import one_off, run_containers
-from paas.deploy.logs import stream
-from paas.deploy.run_containers import RunContainer
+from paas.deploy.containers import one_off, run_containers
+from paas.deploy.containers.run_containers import RunContainer
+from paas.deploy.upkeep.logs import stream
 from paas.model.access import DEPLOY, MANAGE, VIEW, Role
 
 group = Group("run", "Run a one-off process inside a container", bare="run")

@@ -23,7 +23,7 @@ from paas.commands.base import (
     wants_json,
 )
 from paas.commands.report import Flags, report
-from paas.deploy import storage, storage_exec
+from paas.deploy.containers import storage, storage_exec
 from paas.errors import PaasError, UsageError
 from paas.model import storage as model
 from paas.model.access import REPORT, VIEW

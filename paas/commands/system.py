@@ -11,9 +11,9 @@ import typer
 from paas import __version__
 from paas.commands.base import Command, Group, every_app, known, recorded, session, the_app
 from paas.console import size
-from paas.deploy import cleanup as cleaning
-from paas.deploy import host
 from paas.deploy.build_cache import trim
+from paas.deploy.upkeep import cleanup as cleaning
+from paas.deploy.upkeep import host
 from paas.errors import UsageError
 from paas.model.access import VIEW_SOME
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from paas.deploy.build_cache import cache_is_purged, cache_name
 from paas.deploy.build_files import Recipe, context_of, look_at, secrets_of
-from paas.deploy.docker_options import option_words
-from paas.deploy.layout import layout_of
-from paas.deploy.registry import build_auths
+from paas.deploy.containers.docker_options import option_words
 from paas.deploy.reuse import built_before, fingerprint, remember
 from paas.deploy.session import Session
 from paas.deploy.source import Source, committed_image_id, obtain_image, pull_image
-from paas.deploy.space import ensure_space
+from paas.deploy.sources.layout import layout_of
+from paas.deploy.sources.registry import build_auths
+from paas.deploy.sources.space import ensure_space
 from paas.engine import build_options
 from paas.engine.build import BuildRequest
 from paas.engine.build import build as build_image

@@ -10,7 +10,7 @@ import contextlib
 import time
 
 from paas.deploy.session import Session
-from paas.deploy.space import least
+from paas.deploy.sources.space import least
 from paas.store.apps import App
 from paas.store.properties import GLOBAL
 

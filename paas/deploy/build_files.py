@@ -9,14 +9,14 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from paas.deploy import aptible_env
-from paas.deploy.checkout import Checkout
-from paas.deploy.context import complete
-from paas.deploy.layout import Layout
-from paas.deploy.registry import PLATFORM_KEYS, own_auths
 from paas.deploy.session import Session
+from paas.deploy.sources import aptible_env
+from paas.deploy.sources.checkout import Checkout
+from paas.deploy.sources.context import complete
+from paas.deploy.sources.layout import Layout
+from paas.deploy.sources.registry import PLATFORM_KEYS, own_auths
+from paas.deploy.sources.weight import weighed
 from paas.deploy.tree import SUBMODULE, TreeContext, below
-from paas.deploy.weight import weighed
 from paas.engine.build_options import BuildOptions
 from paas.engine.context import Context, FolderContext
 from paas.store.apps import App

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 from paas.deploy import plugged
 from paas.deploy import release as releases
-from paas.deploy.checkout import Checkout
 from paas.deploy.deploy_lock import refuse_locked
-from paas.deploy.hooks import lifecycle
+from paas.deploy.files.hooks import lifecycle
 from paas.deploy.operation import RunningOperation, announce, operation
 from paas.deploy.phase import run_after
 from paas.deploy.pipeline import release
-from paas.deploy.registry import Credentials
 from paas.deploy.rollout import Rollout, notify_agent
+from paas.deploy.routing.urls import urls
 from paas.deploy.session import Session
 from paas.deploy.skipped import note, skipped_release
-from paas.deploy.urls import urls
+from paas.deploy.sources.checkout import Checkout
+from paas.deploy.sources.registry import Credentials
 from paas.engine.containers import LABEL_APP, LABEL_ROOT
 from paas.engine.images import Image
 from paas.errors import PaasError

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from paas.deploy import plugged, source
 from paas.deploy import release as releases
-from paas.deploy.agent_mail import CERTIFICATES, tell_agent
-from paas.deploy.hooks import lifecycle
+from paas.deploy.files.hooks import lifecycle
 from paas.deploy.operation import RunningOperation, announce, operation
 from paas.deploy.pipeline import Change, deploy, release
-from paas.deploy.registry import IMAGE_KEY
+from paas.deploy.routing.urls import urls
 from paas.deploy.session import Session
 from paas.deploy.source import Source
-from paas.deploy.urls import urls
+from paas.deploy.sources.registry import IMAGE_KEY
+from paas.deploy.upkeep.agent_mail import CERTIFICATES, tell_agent
 from paas.engine.images import Image
 from paas.errors import NameTaken, PaasError
 from paas.model.image import ImageRef

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from paas.deploy.services import ServiceSettings
+from paas.deploy.containers.services import ServiceSettings
 from paas.engine.containers import Containers, ContainerState
 from paas.errors import PaasError
 from paas.model.names import whole_number

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from paas import interrupts
 from paas.console import HEADLINE, WARNING
-from paas.deploy.agent_mail import CLEAN, tell_agent
-from paas.deploy.builds import prune_after
 from paas.deploy.recovery import recover
 from paas.deploy.session import Session
+from paas.deploy.upkeep.agent_mail import CLEAN, tell_agent
+from paas.deploy.upkeep.builds import prune_after
 from paas.errors import AppNotFound, Cancelled, PaasError
 from paas.model.operation import Operation
 from paas.steps import Told, in_milliseconds, pack, recording, step, tell

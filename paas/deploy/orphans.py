@@ -4,9 +4,9 @@ it could be removed."""
 from __future__ import annotations
 
 from paas import interrupts
-from paas.deploy.agent_mail import CLEAN, tell_agent
-from paas.deploy.run_containers import LABEL_OWNER, LABEL_RUN, is_orphan
+from paas.deploy.containers.run_containers import LABEL_OWNER, LABEL_RUN, is_orphan
 from paas.deploy.session import Session
+from paas.deploy.upkeep.agent_mail import CLEAN, tell_agent
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
 from paas.errors import EngineUnavailable
 from paas.store.locks import app_lock

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from paas.deploy.containers.process import command_words, ensure_network, one_off_spec
 from paas.deploy.orphans import remove_own
-from paas.deploy.process import command_words, ensure_network, one_off_spec
 from paas.deploy.session import Session
 from paas.engine.committed import commit, run_in
 from paas.engine.containers import LABEL_APP, LABEL_ROOT, StartFailed

@@ -13,25 +13,25 @@ from typing import BinaryIO
 from paas.deploy import plugged, source
 from paas.deploy import release as releases
 from paas.deploy.accept import Push, accept_own, promise
-from paas.deploy.app_json_env import with_env
 from paas.deploy.build import build_source
+from paas.deploy.containers.services import sized
 from paas.deploy.deploy_lock import refuse_locked
-from paas.deploy.deploy_source import forget_told
-from paas.deploy.endpoint import own_page, store_options
-from paas.deploy.hooks import lifecycle
-from paas.deploy.load import loaded
-from paas.deploy.manifest import PROCFILE
-from paas.deploy.manifest_files import read_manifest
+from paas.deploy.files.app_json_env import with_env
+from paas.deploy.files.hooks import lifecycle
+from paas.deploy.files.manifest import PROCFILE
+from paas.deploy.files.manifest_files import read_manifest
 from paas.deploy.operation import RunningOperation, announce, operation
 from paas.deploy.phase import run_after, run_before
-from paas.deploy.registry import IMAGE_KEY
-from paas.deploy.registry_push import push_release
 from paas.deploy.rollout import Rollout
-from paas.deploy.services import sized
+from paas.deploy.routing.endpoint import own_page, store_options
+from paas.deploy.routing.urls import urls
 from paas.deploy.session import Session
 from paas.deploy.skipped import note, skipped_release, skips
 from paas.deploy.source import Source
-from paas.deploy.urls import urls
+from paas.deploy.sources.load import loaded
+from paas.deploy.sources.registry import IMAGE_KEY
+from paas.deploy.sources.registry_push import push_release
+from paas.deploy.upkeep.deploy_source import forget_told
 from paas.errors import NotDeployed, PaasError
 from paas.model.image import ImageRef
 from paas.model.names import ProcessType

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from paas.deploy.git_client import remote_git
 from paas.deploy.session import Session
+from paas.deploy.sources.git_client import remote_git
 from paas.errors import PaasError
 from paas.model.caller import Caller
 from paas.model.git_url import InvalidRemote, RemoteUrl, shown

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 from paas.deploy.accept import finish
-from paas.deploy.agent_mail import CLEAN, tell_agent
-from paas.deploy.registry_push import end_push
 from paas.deploy.session import Session
+from paas.deploy.sources.registry_push import end_push
+from paas.deploy.upkeep.agent_mail import CLEAN, tell_agent
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
 from paas.store.apps import App
 from paas.store.incoming import sweep

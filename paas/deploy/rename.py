@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from paas.deploy import plugged
-from paas.deploy.agent_mail import CERTIFICATES, tell_agent
 from paas.deploy.changes import roll
 from paas.deploy.operation import operation
 from paas.deploy.session import Session
+from paas.deploy.upkeep.agent_mail import CERTIFICATES, tell_agent
 from paas.errors import NameTaken, PaasError
 from paas.model.names import AppName
 from paas.store.apps import App

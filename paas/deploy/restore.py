@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from paas.deploy.changes import roll
-from paas.deploy.network import note_state
+from paas.deploy.containers.network import note_state
 from paas.deploy.operation import operation
 from paas.deploy.session import Session
 from paas.errors import PaasError

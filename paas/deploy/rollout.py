@@ -17,15 +17,15 @@ from typing import Any
 
 from paas import interrupts
 from paas.deploy import health
-from paas.deploy.agent_mail import ENDED, RETIRE, tell_agent
-from paas.deploy.network import attach_deployed
-from paas.deploy.ports import container_port, ensure_port, udp_options
-from paas.deploy.process import ensure_network, process_spec
+from paas.deploy.containers.network import attach_deployed
+from paas.deploy.containers.process import ensure_network, process_spec
+from paas.deploy.containers.services import ServiceSettings, service_settings
 from paas.deploy.retire import drain_seconds, prune_releases, retire_now
-from paas.deploy.routes import LOOPBACK
-from paas.deploy.services import ServiceSettings, service_settings
+from paas.deploy.routing.ports import container_port, ensure_port, udp_options
+from paas.deploy.routing.routes import LOOPBACK
 from paas.deploy.session import Session
 from paas.deploy.switch import switch
+from paas.deploy.upkeep.agent_mail import ENDED, RETIRE, tell_agent
 from paas.engine import client as engine
 from paas.engine import options as docker_options
 from paas.engine import patient

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from paas.console import Console
-from paas.deploy import routes
+from paas.deploy.routing import routes
 from paas.model.access import EVERYTHING
 from paas.model.caller import Caller
 from paas.model.release import Process

@@ -19,10 +19,10 @@ from dulwich.object_store import BaseObjectStore, MemoryObjectStore
 from dulwich.objects import Blob, ObjectID
 
 from paas.console import Console
-from paas.deploy.archive import ArchiveRefused, clean_path
-from paas.deploy.registry import USERNAME_KEY, Credentials, pull_credentials
 from paas.deploy.session import Session
-from paas.deploy.space import ensure_space
+from paas.deploy.sources.archive import ArchiveRefused, clean_path
+from paas.deploy.sources.registry import USERNAME_KEY, Credentials, pull_credentials
+from paas.deploy.sources.space import ensure_space
 from paas.engine.images import Image
 from paas.errors import PaasError
 from paas.model.image import ImageRef

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from paas.deploy.routes import route
+from paas.deploy.routing.routes import route
 from paas.deploy.session import Session
 from paas.model.release import Process
 from paas.steps import step

@@ -21,8 +21,8 @@ from paas.commands.base import (
     wants_json,
 )
 from paas.commands.report import Flags, report
-from paas.deploy.ports import stored
-from paas.deploy.reroute import rerouted
+from paas.deploy.routing.ports import stored
+from paas.deploy.routing.reroute import rerouted
 from paas.errors import PaasError
 from paas.model.access import MANAGE, REPORT
 from paas.plugins import hookimpl

@@ -18,7 +18,7 @@ from paas.commands.base import (
     the_app,
 )
 from paas.commands.report import Flags, report
-from paas.deploy.reroute import rerouted
+from paas.deploy.routing.reroute import rerouted
 from paas.model.access import MANAGE, REPORT
 from paas.plugins import hookimpl
 

@@ -22,7 +22,7 @@ from paas.commands.base import (
     wants_json,
 )
 from paas.commands.report import Flags, report
-from paas.deploy.reroute import DomainNotFree, rerouted
+from paas.deploy.routing.reroute import DomainNotFree, rerouted
 from paas.errors import PaasError
 from paas.model.access import MANAGE, REPORT, VIEW_SOME
 from paas.model.domain import Domain

@@ -14,9 +14,9 @@ from docker import APIClient
 
 from paas.console import Console
 from paas.deploy.build import build_source
-from paas.deploy.layout import NothingToBuild
 from paas.deploy.session import Session
 from paas.deploy.source import Source
+from paas.deploy.sources.layout import NothingToBuild
 from paas.engine.build import BuildFailed, BuildRequest, NeedsBuildkit, build_classic
 from paas.engine.build import build as build_image
 from paas.engine.build_options import parse

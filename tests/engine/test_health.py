@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from paas.deploy import health
+from paas.deploy.containers.services import ServiceSettings
 from paas.deploy.health import Subject, Unhealthy
-from paas.deploy.services import ServiceSettings
 from paas.engine.containers import Containers
 from paas.model.names import ProcessType
 from paas.model.release import WEB, Check, Manifest, Release

@@ -22,9 +22,9 @@ from docker import APIClient
 from support.archives import tar_of
 
 from paas.console import Console
-from paas.deploy.load import NameIsTaken, loaded
 from paas.deploy.session import Session
 from paas.deploy.source import NameIsOurs
+from paas.deploy.sources.load import NameIsTaken, loaded
 from paas.engine.images import FileTooBig, Image, Images, LoadFailed
 from paas.errors import PaasError
 from paas.model.access import Reach, Role

@@ -9,7 +9,7 @@ import pytest
 from support.pebble import Pebble, running_pebble
 from test_router_support import Proxy, proxies
 
-from paas.deploy.authority import Authority, AuthorityFailed, new_key, thumbprint
+from paas.deploy.routing.authority import Authority, AuthorityFailed, new_key, thumbprint
 from paas.model.certificate import Certificate
 from paas.router.routes import Route
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from paas.agent.renewals import LOOK_SECONDS, RETRY_SECONDS, Renewals
-from paas.deploy import acme
+from paas.deploy.routing import acme
 from paas.deploy.session import Session
 from paas.model.names import AppName
 from paas.settings import Settings

@@ -11,10 +11,11 @@ from support.in_process import Commands, Said, engine_image
 
 from paas.commands.aptible import service_kind, service_names
 from paas.commands.base import begin
-from paas.deploy import direct, release
+from paas.deploy import release
 from paas.deploy.pipeline import Change, NewServices
 from paas.deploy.release import Plan
 from paas.deploy.session import Session
+from paas.deploy.sources import direct
 from paas.model.names import AppName, ProcessType
 from paas.model.release import WEB, Manifest
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from support.in_process import Commands
 
-from paas.deploy import registry
-from paas.deploy.registry import build_auths, pull_credentials, push_credentials
 from paas.deploy.session import Session
+from paas.deploy.sources import registry
+from paas.deploy.sources.registry import build_auths, pull_credentials, push_credentials
 from paas.model.image import ImageRef, InvalidServer, registry_server
 from paas.model.names import AppName
 from paas.store.apps import App

@@ -6,8 +6,8 @@ import pytest
 
 from paas.cli import split
 from paas.commands.run import ago
-from paas.deploy.inspection import masked
-from paas.deploy.run_containers import run_labels
+from paas.deploy.containers.run_containers import run_labels
+from paas.deploy.upkeep.inspection import masked
 from paas.errors import UsageError
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from paas.agent.reconcile import note
-from paas.deploy.addresses import reserve
-from paas.deploy.network import as_it_is, note_states
+from paas.deploy.containers.addresses import reserve
+from paas.deploy.containers.network import as_it_is, note_states
 from paas.deploy.session import Session
 from paas.engine.containers import ContainerState
 from paas.engine.shared_network import FixedAddresses

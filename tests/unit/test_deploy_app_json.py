@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paas.console import Console
-from paas.deploy.app_json import AppJson, parse_app_json
-from paas.deploy.app_json_checks import InvalidAppJson
+from paas.deploy.files.app_json import AppJson, parse_app_json
+from paas.deploy.files.app_json_checks import InvalidAppJson
 from paas.errors import PaasError
 from paas.model.names import ProcessType
 from paas.model.release import WEB, Check, Variable

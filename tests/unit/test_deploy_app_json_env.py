@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from paas.deploy.app_json_env import NoValue, with_env
+from paas.deploy.files.app_json_env import NoValue, with_env
 from paas.deploy.session import Session
 from paas.model.names import AppName
 from paas.model.release import WEB, Manifest, Variable

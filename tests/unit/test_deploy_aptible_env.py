@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paas.deploy.aptible_env import render
+from paas.deploy.sources.aptible_env import render
 
 READ = 'set -a && . "$1" && printf \'%s\' "$VALUE"'
 TEXTS = [

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 
-from paas.deploy.archive import (
+from paas.deploy.sources.archive import (
     AbsoluteLinks,
     AbsolutePaths,
     ArchiveRefused,

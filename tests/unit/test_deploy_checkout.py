@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from paas.deploy.checkout import Checkout
 from paas.deploy.session import Session
+from paas.deploy.sources.checkout import Checkout
 from paas.store.apps import App
 from paas.store.repositories import Repository
 

@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 from support.repo import Repo
 
-from paas.deploy import direct, source
-from paas.deploy.direct import DeployRequest, DifferentValues, Incompatible, NoSuchReference, NothingToDeploy
+from paas.deploy import source
 from paas.deploy.pipeline import Change
-from paas.deploy.registry import CredentialsIncomplete
 from paas.deploy.session import Session
+from paas.deploy.sources import direct
+from paas.deploy.sources.direct import (
+    DeployRequest,
+    DifferentValues,
+    Incompatible,
+    NoSuchReference,
+    NothingToDeploy,
+)
+from paas.deploy.sources.registry import CredentialsIncomplete
 from paas.errors import PaasError
 from paas.model.image import ImageRef
 from paas.model.names import AppName, BranchName

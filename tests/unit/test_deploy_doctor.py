@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from paas.deploy import doctor, doctor_names
 from paas.deploy.session import Session
+from paas.deploy.upkeep import doctor, doctor_names
 from paas.model.caller import Caller
 from paas.model.certificate import self_signed
 from paas.model.names import AppName

@@ -2,7 +2,7 @@
 
 import pytest
 
-from paas.deploy.endpoint import endpoint_options
+from paas.deploy.routing.endpoint import endpoint_options
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from support.in_process import engine_image
 
-from paas.deploy import hooks
 from paas.deploy import release as releases
-from paas.deploy.hooks import lifecycle
+from paas.deploy.files import hooks
+from paas.deploy.files.hooks import lifecycle
 from paas.deploy.phase import PhaseFailed
 from paas.deploy.release import Plan
 from paas.deploy.session import Session

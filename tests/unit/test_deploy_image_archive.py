@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from paas.deploy import image_archive
-from paas.deploy.image_archive import ImageNotInArchive, only_image
+from paas.deploy.sources import image_archive
+from paas.deploy.sources.image_archive import ImageNotInArchive, only_image
 from paas.engine.images import LoadFailed
 from paas.errors import PaasError
 from paas.model.image import ImageRef

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.in_process import engine_image
 
 from paas.console import Console
-from paas.deploy.manifest import (
+from paas.deploy.files.manifest import (
     InvalidAptibleYml,
     InvalidProcfile,
     NothingToRun,

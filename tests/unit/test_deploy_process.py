@@ -8,7 +8,13 @@ from types import SimpleNamespace
 import pytest
 from support.in_process import engine_image
 
-from paas.deploy.process import UnreadableCommand, command_words, environment, one_off_spec, process_spec
+from paas.deploy.containers.process import (
+    UnreadableCommand,
+    command_words,
+    environment,
+    one_off_spec,
+    process_spec,
+)
 from paas.deploy.session import Session
 from paas.model.names import ProcessType
 from paas.model.release import WEB, Manifest, Release

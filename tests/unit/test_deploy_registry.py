@@ -12,8 +12,8 @@ from support.in_process import engine_image
 
 from paas.console import Console
 from paas.deploy import source
-from paas.deploy.registry import Credentials, CredentialsIncomplete, registries_of
 from paas.deploy.session import Session
+from paas.deploy.sources.registry import Credentials, CredentialsIncomplete, registries_of
 from paas.engine.images import Image
 from paas.engine.pull import pull_failure
 from paas.model.image import ImageRef

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from paas.deploy import acme
-from paas.deploy.authority import LONGEST_WAIT_SECONDS, retry_after
-from paas.deploy.renewal import Held, NoCertificate, NotAutomatic, renew
+from paas.deploy.routing import acme
+from paas.deploy.routing.authority import LONGEST_WAIT_SECONDS, retry_after
+from paas.deploy.routing.renewal import Held, NoCertificate, NotAutomatic, renew
 from paas.deploy.session import Session
 from paas.errors import PaasError
 from paas.model.certificate import self_signed

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from paas.deploy import docker_options, resources
-from paas.deploy.container_options import container_options
-from paas.deploy.docker_options import InvalidPhase, NotForProcess, normal, parse_phases
-from paas.deploy.resources import DEFAULT, InvalidResource, ResourcesDisagree
-from paas.deploy.services import service_settings, set_size, sized
+from paas.deploy.containers import docker_options, resources
+from paas.deploy.containers.container_options import container_options
+from paas.deploy.containers.docker_options import InvalidPhase, NotForProcess, normal, parse_phases
+from paas.deploy.containers.resources import DEFAULT, InvalidResource, ResourcesDisagree
+from paas.deploy.containers.services import service_settings, set_size, sized
 from paas.deploy.session import Session
 from paas.engine.containers import ContainerState
 from paas.engine.options import BadOption, parse

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from paas.deploy import domains, ports
-from paas.deploy.checks import change, listed, state_of
-from paas.deploy.reroute import HostPortBusy, HostPortOfRouter, HostPortTaken, rerouted
+from paas.deploy.containers.services import service_settings
 from paas.deploy.rollout import Rollout
-from paas.deploy.routes import conflicts, reaches, routes
-from paas.deploy.services import service_settings
+from paas.deploy.routing import domains, ports
+from paas.deploy.routing.checks import change, listed, state_of
+from paas.deploy.routing.reroute import HostPortBusy, HostPortOfRouter, HostPortTaken, rerouted
+from paas.deploy.routing.routes import conflicts, reaches, routes
+from paas.deploy.routing.urls import urls
 from paas.deploy.session import Session
 from paas.deploy.switch import switch
-from paas.deploy.urls import urls
 from paas.model.domain import Domain, InvalidDomain
 from paas.model.names import AppName, ProcessType
 from paas.model.port import PortMapping, PortReused

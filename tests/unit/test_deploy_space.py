@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from support.in_process import Commands
 
-from paas.deploy import space
 from paas.deploy.session import Session
-from paas.deploy.space import DiskAlmostFull, disk_of, ensure_space, least
+from paas.deploy.sources import space
+from paas.deploy.sources.space import DiskAlmostFull, disk_of, ensure_space, least
 
 
 @pytest.mark.parametrize(

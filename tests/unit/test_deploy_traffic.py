@@ -6,8 +6,8 @@ import io
 from types import SimpleNamespace
 
 from paas.console import Console
+from paas.deploy.routing.traffic import show_requests
 from paas.deploy.session import Session
-from paas.deploy.traffic import show_requests
 from paas.model.names import AppName
 from paas.router.requests import Request
 

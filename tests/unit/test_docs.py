@@ -42,5 +42,5 @@ def test_commands_in_the_readme_exist() -> None:
 
 def test_every_module_of_the_largest_room_is_on_the_map() -> None:
     page = (ROOT / "docs/architecture.md").read_text()
-    modules = {path.stem for path in (ROOT / "paas/deploy").glob("*.py")} - {"__init__"}
+    modules = {path.stem for path in (ROOT / "paas/deploy").rglob("*.py")} - {"__init__"}
     assert {name for name in modules if f"`{name}`" not in page} == set(), "name it in docs/architecture.md"

@@ -250,7 +250,7 @@ def test_hooks_about_apps(paas_command: Commands, tmp_path: Path, session: Sessi
     second, third = session.apps.get("second"), session.apps.get("third")
     assert session.properties.all(second.id, "lamp") == {"created": "first", "renamed": "first second"}
     assert session.properties.get(third.id, "lamp", "cloned") == "second third"
-    from paas.deploy.container_options import container_options
+    from paas.deploy.containers.container_options import container_options
 
     assert container_options(session, second, "run")[-2:] == ("--label", "lamp=run")
 

@@ -19,7 +19,7 @@ def test_nobody_calls_git_in_another_way() -> None:
     }
     # host.py asks for git's version only; the client runs on people's own machines, with their own git.
     calling = {name for name in calling if not name.startswith("client/")}
-    assert calling == {"store/git_program.py", "deploy/host.py"}
+    assert calling == {"store/git_program.py", "deploy/upkeep/host.py"}
 
 
 def test_later_options_count() -> None:

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from paas.deploy.routes import routes
+from paas.deploy.routing.routes import routes
 from paas.deploy.session import Session
 from paas.model.names import AppName
 from paas.model.release import WEB, Process

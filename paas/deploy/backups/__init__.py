@@ -1,0 +1,1 @@
+"""Saving all of it, and a machine made from that."""

@@ -1,0 +1,1 @@
+"""What the files of an app say: Procfile, app.json, .aptible.yml."""

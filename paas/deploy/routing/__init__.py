@@ -1,0 +1,1 @@
+"""How apps are reached: domains, ports, certificates, checks."""

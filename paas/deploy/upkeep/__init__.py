@@ -1,0 +1,1 @@
+"""Looking at what there is, and keeping it tidy."""
