@@ -245,6 +245,7 @@ def rehearse(settings: Settings) -> None:
     ):
         main(["apps:exists", REHEARSAL], Caller(REHEARSAL, "host"))
         base.session().disconnect()
+        trace.end()
         from paas.engine.client import rehearse as ask_engine
 
         ask_engine(settings.docker_host)

@@ -21,15 +21,24 @@ MAX_LINE = 300
 
 _started: float | None = None
 _stream: TextIO | None = None
+_hooked = False  # for good: a hook can't be taken away
 
 
 def begin(stream: TextIO | None = None) -> None:
     """Trace from now on, in this process and what it forks; to standard error where no stream is given."""
-    global _started, _stream
+    global _started, _stream, _hooked
     _stream = stream
     if _started is None:
         _started = time.monotonic()
+    if not _hooked:
         sys.addaudithook(_on_event)
+        _hooked = True
+
+
+def end() -> None:
+    """Trace no more."""
+    global _started
+    _started = None
 
 
 def on() -> bool:

@@ -62,10 +62,12 @@ def connect(docker_host: str | None, seconds: int = ENGINE_SECONDS[1]) -> APICli
 
 def rehearse(docker_host: str | None) -> None:
     """Ask the engine something, for nothing, and forget the answer: by the time of a command it may be another one."""
-    with contextlib.closing(connect(docker_host, REHEARSAL_SECONDS)) as client:
-        client.networks(names=["none"])
-    _versions.clear()
-    _Doubt.raised = False
+    try:
+        with contextlib.closing(connect(docker_host, REHEARSAL_SECONDS)) as client:
+            client.networks(names=["none"])
+    finally:
+        _versions.clear()
+        _Doubt.raised = False
 
 
 def ask_for_life(seconds: float = DOUBT_SECONDS) -> None:

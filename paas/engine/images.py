@@ -195,8 +195,9 @@ class Images:
                 # An image with neither CMD nor ENTRYPOINT can't be created without a command.
                 container = self.client.create_container(image_id, command=["-"], labels=labels)["Id"]
             if later is not None:
-                later.enter_context(contextlib.suppress(PaasError))
-            (later or at_once).callback(self._remove_container, container)
+                later.callback(self._try_to_remove, container)
+            else:
+                at_once.callback(self._remove_container, container)
             with engine_errors():
                 for path in paths:
                     try:
@@ -213,6 +214,10 @@ class Images:
                             file = tar.extractfile(tar.next() or "")
                             found[path] = file.read() if file else b""
         return found
+
+    def _try_to_remove(self, container: str) -> None:
+        with contextlib.suppress(PaasError):
+            self._remove_container(container)
 
     def _remove_container(self, container: str) -> None:
         """With the volumes that the image asked for."""

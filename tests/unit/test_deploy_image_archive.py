@@ -218,7 +218,7 @@ class Endless:
         info.size = 1 << 40
         self.packed = self.packer.compress(info.tobuf(tarfile.GNU_FORMAT))
 
-    def read1(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
         while len(self.packed) < size:
             self.packed += self.packer.compress(bytes(1 << 20))
         found, self.packed = self.packed[:size], self.packed[size:]
@@ -252,7 +252,7 @@ def test_little_is_kept_in_memory() -> None:
             self.start = info.tobuf()
             self.left = info.size
 
-        def read1(self, size: int) -> bytes:
+        def read(self, size: int) -> bytes:
             if self.start:
                 found, self.start = self.start, b""
                 return found

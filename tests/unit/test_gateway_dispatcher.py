@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -18,7 +19,7 @@ import pytest
 
 from paas import interrupts
 from paas.errors import Cancelled
-from paas.gateway import handover, protocol
+from paas.gateway import forking, handover, protocol
 from paas.gateway.dispatcher import AlreadyRunning, Dispatcher, listen
 from paas.model.caller import Caller
 from paas.settings import Settings
@@ -70,12 +71,12 @@ def until(question: Callable[[], Any]) -> Any:
     return answer
 
 
-def start(settings: Settings) -> int:
+def start(settings: Settings, rehearse: Callable[[], None] = lambda: None) -> int:
     """A dispatcher for `settings` in a process of its own; its pid."""
     listener = listen(settings)
     pid = os.fork()
     if pid == 0:
-        Dispatcher(settings, fake, {7: "anna"}.get).run(listener, lambda: None)
+        Dispatcher(settings, fake, {7: "anna"}.get, rehearse=rehearse).run(listener, lambda: None)
         os._exit(0)
     listener.close()
     return pid
@@ -317,6 +318,62 @@ def test_who_connects_and_says_nothing_makes_room(settings: Settings, tmp_path: 
     for connection in silent:
         connection.close()
     stop(pid)
+
+
+@dataclasses.dataclass
+class Rehearsed:
+    """A dispatcher that has had one command, and the process that stands by for the next one."""
+
+    settings: Settings
+    server: int
+    standby: int
+
+    def is_gone(self) -> bool:
+        return not Path(f"/proc/{self.standby}").exists()
+
+
+@pytest.fixture
+def rehearsed(settings: Settings, tmp_path: Path) -> Iterator[Rehearsed]:
+    told = tmp_path / "rehearsed"
+
+    def rehearse() -> None:
+        (tmp_path / "part").write_text(str(os.getpid()))
+        (tmp_path / "part").rename(told)
+
+    server = start(settings, rehearse)
+    assert not told.exists()
+    assert paas(settings, "exit", "0").returncode == 0
+    until(told.exists)
+    yield Rehearsed(settings, server, int(told.read_text()))
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        stop(server)
+
+
+def test_the_next_command_gets_the_process_that_has_rehearsed(rehearsed: Rehearsed, tmp_path: Path) -> None:
+    process, command = started(rehearsed.settings, "pause", "0", str(tmp_path / "done"))
+    assert command == rehearsed.standby
+    assert process.wait(WAIT_SECONDS) == 0
+    assert until(rehearsed.is_gone)
+
+
+def test_a_killed_one_is_not_missed(rehearsed: Rehearsed) -> None:
+    os.kill(rehearsed.standby, signal.SIGKILL)
+    assert until(rehearsed.is_gone)
+    assert paas(rehearsed.settings, "exit", "3").returncode == 3
+
+
+def test_who_stands_by_ends_with_the_server(rehearsed: Rehearsed) -> None:
+    stop(rehearsed.server, signal.SIGKILL)
+    assert until(rehearsed.is_gone)
+
+
+def test_nobody_stands_by_long_with_a_rehearsals_memory(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(forking, "REHEARSED_SECONDS", 0.2)
+    rehearsed: Rehearsed = request.getfixturevalue("rehearsed")
+    assert until(rehearsed.is_gone)
+    assert paas(rehearsed.settings, "exit", "3").returncode == 3
 
 
 def test_deep_roots(tmp_path: Path) -> None:

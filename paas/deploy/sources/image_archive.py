@@ -47,7 +47,8 @@ class ImageNotInArchive(PaasError):
 
 
 def only_image(archive: BinaryIO, ref: ImageRef, name: str) -> Iterator[bytes]:
-    """The archive with nothing in its lists but the image that `ref` means, called `name` (``repository:tag``).
+    """The archive (unbuffered: a read is what there is) with nothing in its lists but the image that `ref` means, called
+    `name` (``repository:tag``).
 
     While it is read it raises LoadFailed for what the engine must not get, ImageNotInArchive.
     """
@@ -79,7 +80,7 @@ class _Input:
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.count = file, 0
         self.held = b""
-        while len(self.held) < 6 and (more := file.read1(6 - len(self.held))):  # type: ignore[attr-defined]
+        while len(self.held) < 6 and (more := file.read(6 - len(self.held))):
             self.held += more
 
     def read(self, size: int = -1) -> bytes:
@@ -87,7 +88,7 @@ class _Input:
         size = CHUNK_BYTES if size < 0 else min(size, CHUNK_BYTES)
         data = self.held[:size]
         self.held = self.held[len(data) :]
-        data = data or self.file.read1(size)  # type: ignore[attr-defined]
+        data = data or self.file.read(size)
         self.count += len(data)
         return data
 
