@@ -352,7 +352,8 @@ def rehearsed(settings: Settings, tmp_path: Path) -> Iterator[Rehearsed]:
 def test_the_next_command_gets_the_process_that_has_rehearsed(rehearsed: Rehearsed, tmp_path: Path) -> None:
     process, command = started(rehearsed.settings, "pause", "0", str(tmp_path / "done"))
     assert command == rehearsed.standby
-    assert process.wait(WAIT_SECONDS) == 0
+    process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 0
     assert until(rehearsed.is_gone)
 
 
