@@ -19,10 +19,10 @@ import pytest
 from conftest import MakeImage, Start
 from support.clients import until
 from support.doors import Door
-from support.processes import children
 from support.repo import Repo
 from support.server import Paas
 from support.state import containers, current_release, releases, tags
+from support.whole import command_processes
 
 WEB = "paas-test/web"
 SHELL = "paas-test/shell"
@@ -165,25 +165,19 @@ def test_logs(door: Door, repo: Repo, start: Start, engine: docker.DockerClient)
     }
     wrong = door.ssh("logs", app, "-p", "cron")
     assert (wrong.code, wrong.err) == (1, f" !     No process matches 'cron'. {app} runs: clock.1 clock.2 web.1\n")
-    before = commands(door.paas)
+    before = set(command_processes(door.paas))
     follower = start(door.ssh_command("logs", app, "-t", "-n", "1", "-q", "-p", "clock.1"), door.paas.env)
     until(lambda: follower.text.count("clock.1 ticks\n") > 2)
     assert follower.text.replace("clock.1 ticks\n", "") == ""
-    assert commands(door.paas) - before
+    assert set(command_processes(door.paas)) - before
     follower.send(signal.SIGKILL)
     follower.ends()
-    until(lambda: not commands(door.paas) - before)
+    until(lambda: not set(command_processes(door.paas)) - before)
     # One that follows ends when the processes do.
     follower = start(door.ssh_command("logs", app, "-t", "-q"), door.paas.env)
     follower.says("ticks")
     door.ssh("ps:stop", app).ok()
     assert follower.ends() == 0
-
-
-def commands(paas: Paas) -> set[int]:
-    """The pids of the dispatcher's children: the commands that run."""
-    assert paas.process
-    return {pid for service in children(paas.process.pid) for pid in children(service)}
 
 
 def test_stop_start_restart_rebuild(host: Door, app: str, engine: docker.DockerClient) -> None:
