@@ -21,23 +21,23 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 ACCEPT_RETRY_SECONDS = 0.1
 # Where commands come one upon the other, to rehearse would take time from them.
 REHEARSE_AFTER_SECONDS = 0.05
-# What it makes a child's own is memory, some 8 MB: kept for whoever sends several commands, not for the night.
-REHEARSED_SECONDS = 60.0
+# It costs memory, some 9 MB: kept for whoever sends several commands, not for the night.
+STANDBY_SECONDS = 60.0
 PLACE_BYTES = 4
 
 
 @dataclass(frozen=True)
 class _Standby:
-    """A child without a connection, the line over which it gets one, and until when it is kept (None: for good), in seconds
-    of the monotonic clock."""
+    """A child without a connection, the line over which it gets one, and until when it is kept, in seconds of the monotonic
+    clock."""
 
     pid: int
     line: socket.socket
-    until: float | None
+    until: float
 
-    def milliseconds(self) -> float | None:
+    def milliseconds(self) -> float:
         """How long it is still kept."""
-        return None if self.until is None else max(0.0, self.until - time.monotonic()) * 1000
+        return max(0.0, self.until - time.monotonic()) * 1000
 
 
 @dataclass
@@ -49,8 +49,8 @@ class ForkingServer:
     server itself, so it must not block. A child is on its own: the end of the server doesn't end it. `prepare` is
     called in the server before each fork; a connection that `admit` says no to is closed.
 
-    With `rehearse` one child more stands by and gets the next connection, so that nobody waits for a fork. Where another
-    one has just come it calls that in the meantime: the pages of memory that a child writes to are its own then.
+    With `rehearse` one child more stands by for a minute after each connection and gets the next one. In the meantime it
+    calls that: nobody waits for the fork, nor for the pages of memory to become its own that a child writes to.
     """
 
     listener: socket.socket
@@ -80,7 +80,6 @@ class ForkingServer:
         poller = select.poll()
         poller.register(reader, select.POLLIN)
         poller.register(self.listener, select.POLLIN)
-        self._stand_by(rehearsed=False)
         ready()
         while not self._stopping:
             found = poller.poll(self._standby.milliseconds() if self._standby else None)
@@ -90,10 +89,9 @@ class ForkingServer:
                     self._reap()
                 else:
                     self._accept()
-                    self._stand_by(rehearsed=True)
+                    self._stand_by()
             if not found:
                 self._dismiss()
-                self._stand_by(rehearsed=False)
         self.listener.close()
 
     def _on_signal(self, number: int, _frame: object) -> None:
@@ -171,25 +169,25 @@ class ForkingServer:
             self._standby.line.close()
         self._standby = None
 
-    def _stand_by(self, rehearsed: bool) -> None:
+    def _stand_by(self) -> None:
         """Have a child that stands by, if one is to be had."""
         if self.rehearse is None or self._standby is not None:
             return
         line, childs = socket.socketpair()
         with childs:
-            pid = self._fork(lambda: self._wait(line, childs, self.rehearse if rehearsed else None))
-        self._standby = _Standby(pid, line, time.monotonic() + REHEARSED_SECONDS if rehearsed else None)
+            pid = self._fork(lambda: self._wait(line, childs))
+        self._standby = _Standby(pid, line, time.monotonic() + STANDBY_SECONDS)
         if not pid:
             self._dismiss()
 
-    def _wait(self, servers: socket.socket, line: socket.socket, rehearse: Callable[[], None] | None) -> None:
+    def _wait(self, servers: socket.socket, line: socket.socket) -> None:
         """Be the child that stands by; doesn't return."""
         try:
             servers.close()
             call_ourselves("paas stand-by")
             _own_signals()
-            if rehearse is not None and not select.select([line], [], [], REHEARSE_AFTER_SECONDS)[0]:
-                rehearse()
+            if self.rehearse is not None and not select.select([line], [], [], REHEARSE_AFTER_SECONDS)[0]:
+                self.rehearse()
             place, descriptors, _, _ = socket.recv_fds(line, PLACE_BYTES, 1)
             line.close()
         except BaseException:

@@ -19,10 +19,10 @@ from support import images, processes
 from support.server import Paas, running_paas
 
 from bench import neighbours
-from paas.gateway.forking import REHEARSED_SECONDS
+from paas.gateway.forking import STANDBY_SECONDS
 
 SETTLE_SECONDS = 5.0  # after which what was begun by a start or a change is over
-REST_SECONDS = REHEARSED_SECONDS + SETTLE_SECONDS  # after which nobody stands by for more of the same
+REST_SECONDS = STANDBY_SECONDS + SETTLE_SECONDS  # after which nobody stands by for more of the same
 OLD_WORKER_SECONDS = 90.0
 COMMANDS = 200
 IN_THE_MINUTE = "in the minute after commands"

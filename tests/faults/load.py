@@ -25,7 +25,8 @@ from paas.gateway import handover
 Figures = dict[str, float]
 
 APPS, QUEUED, CONNECTIONS, SILENT = 20, 10, 200, 300
-SERVICES = ("paas serve", "paas dispatcher", "paas stand-by", "paas SSH server", "paas agent")
+STANDBY = "paas stand-by"
+SERVICES = ("paas serve", "paas dispatcher", "paas SSH server", "paas agent")
 LEEWAY = 1.3  # memory at rest, after to before
 LIMITS = {"PAAS_SSH_MAX_CONNECTIONS": "256", "PAAS_SSH_LOGIN_SECONDS": "20"}
 
@@ -42,9 +43,8 @@ def services(paas: Paas) -> dict[int, str]:
 
 def at_rest(paas: Paas) -> bool:
     """Whether no connection and no command is there."""
-    return sorted(set(services(paas).values())) == sorted({*SERVICES, "haproxy"}) and all(
-        list(services(paas).values()).count(name) == 1 for name in SERVICES
-    )
+    found = list(services(paas).values())
+    return {*found} - {STANDBY} == {*SERVICES, "haproxy"} and all(found.count(name) == 1 for name in SERVICES)
 
 
 def memory(paas: Paas) -> int:

@@ -368,10 +368,10 @@ def test_who_stands_by_ends_with_the_server(rehearsed: Rehearsed) -> None:
     assert until(rehearsed.is_gone)
 
 
-def test_nobody_stands_by_long_with_a_rehearsals_memory(
+def test_nobody_stands_by_for_long(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr(forking, "REHEARSED_SECONDS", 0.2)
+    monkeypatch.setattr(forking, "STANDBY_SECONDS", 0.2)
     rehearsed: Rehearsed = request.getfixturevalue("rehearsed")
     assert until(rehearsed.is_gone)
     assert paas(rehearsed.settings, "exit", "3").returncode == 3
