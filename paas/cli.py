@@ -299,8 +299,7 @@ def _main(words: list[str], caller: Caller) -> int:
 
 
 def _traced(session: Session) -> bool:
-    """Whether the push said so, or trace:on for all commands. One that can't read its database says
-    so when it needs it."""
+    """Whether the push said so, or trace:on for all commands. One that can't read its database says so when it needs it."""
     if TRACE in session.caller.push_options:
         return True
     if not session.settings.database_path.exists():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from paas.console import Console
 from paas.engine.client import engine_errors, failure, patience
+from paas.engine.containers import Containers
 from paas.engine.pull import PullFailed, pull
 from paas.errors import PaasError
 from paas.model.image import ImageRef
@@ -194,10 +196,11 @@ class Images:
             with engine_errors():
                 # An image with neither CMD nor ENTRYPOINT can't be created without a command.
                 container = self.client.create_container(image_id, command=["-"], labels=labels)["Id"]
+            remove = partial(Containers(self.client).remove, container)
             if later is not None:
-                later.callback(self._try_to_remove, container)
+                later.callback(_if_possible, remove)
             else:
-                at_once.callback(self._remove_container, container)
+                at_once.callback(remove)
             with engine_errors():
                 for path in paths:
                     try:
@@ -215,14 +218,10 @@ class Images:
                             found[path] = file.read() if file else b""
         return found
 
-    def _try_to_remove(self, container: str) -> None:
-        with contextlib.suppress(PaasError):
-            self._remove_container(container)
 
-    def _remove_container(self, container: str) -> None:
-        """With the volumes that the image asked for."""
-        with engine_errors():
-            self.client.remove_container(container, v=True, force=True)
+def _if_possible(do: Callable[[], None]) -> None:
+    with contextlib.suppress(PaasError):
+        do()
 
 
 def _counted(chunks: Iterable[bytes], report: Callable[[int], None]) -> Iterator[bytes]:

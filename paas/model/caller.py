@@ -18,7 +18,7 @@ class Caller:
 
     `name` is the SSH key's name, or the user's on the host. `environment` holds only variables that the gateway
     let through (TERM, GIT_PROTOCOL, and for hooks git's quarantine and push options). `descriptors` are open
-    file descriptors that a parent command handed to a hook, in the order in which the parent named them.
+    file descriptors that the command above git handed to a push's hook: its lifeline.
     """
 
     name: str
