@@ -12,16 +12,14 @@ import struct
 import termios
 import tty
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paas.engine.client import engine_errors, patience
+from paas.engine.hijacked import READ_BYTES, STDERR_STREAM, Stream, hijacked, split_frames
+from paas.errors import EngineFailed
 
 if TYPE_CHECKING:
     from docker import APIClient
-
-READ_BYTES = 65536
-FRAME_HEADER_BYTES = 8
-STDERR_STREAM = 2
 
 Resize = Callable[[int, int], None]
 
@@ -29,14 +27,12 @@ Resize = Callable[[int, int], None]
 def run_attached(api: APIClient, container_id: str, tty_wanted: bool) -> int:
     """Start a created container joined to descriptors 0, 1 and 2, and return its exit code."""
     with engine_errors(), patience(api):
-        stream = _socket(
-            api.attach_socket(container_id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-        )
-        # Asked for before the start, so that a container that removes itself still says how it ended.
-        api.start(container_id)
         resize: Resize = lambda rows, columns: api.resize(container_id, rows, columns)  # noqa: E731
-        with contextlib.closing(stream), _terminal(tty_wanted, resize):
-            _pump(stream, tty_wanted)
+        answer = api.attach_socket(container_id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+        with hijacked(answer) as stream:
+            api.start(container_id)
+            with _terminal(tty_wanted, resize):
+                _pump(stream, tty_wanted)
         return int(api.wait(container_id)["StatusCode"])
 
 
@@ -48,18 +44,16 @@ def exec_attached(
         exec_id = api.exec_create(container_id, command, stdin=True, tty=tty_wanted, environment=environment)[
             "Id"
         ]
-        stream = _socket(api.exec_start(exec_id, tty=tty_wanted, socket=True))
         resize: Resize = lambda rows, columns: api.exec_resize(exec_id, rows, columns)  # noqa: E731
-        with contextlib.closing(stream), _terminal(tty_wanted, resize):
+        with (
+            hijacked(api.exec_start(exec_id, tty=tty_wanted, socket=True)) as stream,
+            _terminal(tty_wanted, resize),
+        ):
             _pump(stream, tty_wanted)
-        return int(api.exec_inspect(exec_id)["ExitCode"] or 0)
-
-
-def _socket(answer: Any) -> socket.socket:
-    """The library wraps the hijacked connection in a reader; the pump wants the socket below it."""
-    found: socket.socket = getattr(answer, "_sock", answer)
-    found.settimeout(None)
-    return found
+        code = api.exec_inspect(exec_id)["ExitCode"]
+        if code is None:
+            raise EngineFailed(reason="it did not say how the command ended")
+        return int(code)
 
 
 @contextlib.contextmanager
@@ -92,45 +86,38 @@ def window_size(descriptor: int) -> tuple[int, int]:
     return rows, columns
 
 
-def _pump(stream: socket.socket, raw: bool) -> None:
+def _pump(stream: Stream, raw: bool) -> None:
     """Copy both ways until the container closes its side."""
     poller = select.poll()
-    poller.register(stream, select.POLLIN)
+    poller.register(stream.socket, select.POLLIN)
     poller.register(0, select.POLLIN)
-    frames = b""
+    rest = _show(stream.ahead, raw)
     while True:
         for descriptor, _ in poller.poll():
             if descriptor == 0:
                 data = _read(0)
                 if data:
-                    stream.sendall(data)
+                    stream.socket.sendall(data)
                     continue
                 poller.unregister(0)
                 with contextlib.suppress(OSError):
-                    stream.shutdown(socket.SHUT_WR)
+                    stream.socket.shutdown(socket.SHUT_WR)
             else:
-                try:
-                    data = stream.recv(READ_BYTES)
-                except ConnectionResetError:
-                    data = b""
+                data = stream.receive()
                 if not data:
                     return
-                if raw:
-                    _write(1, data)
-                else:
-                    frames = _write_frames(frames + data)
+                rest = _show(rest + data, raw)
 
 
-def _write_frames(data: bytes) -> bytes:
-    """Write whole frames to where they belong and return what is left of an unfinished one."""
-    while len(data) >= FRAME_HEADER_BYTES:
-        kind, length = data[0], int.from_bytes(data[4:8], "big")
-        end = FRAME_HEADER_BYTES + length
-        if len(data) < end:
-            break
-        _write(2 if kind == STDERR_STREAM else 1, data[FRAME_HEADER_BYTES:end])
-        data = data[end:]
-    return data
+def _show(data: bytes, raw: bool) -> bytes:
+    """Write output to where it belongs; what is left of an unfinished frame."""
+    if raw:
+        _write(1, data)
+        return b""
+    frames, rest = split_frames(data)
+    for kind, piece in frames:
+        _write(2 if kind == STDERR_STREAM else 1, piece)
+    return rest
 
 
 def _read(descriptor: int) -> bytes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paas.engine.client import engine_errors, patience
+from paas.engine.hijacked import hijacked
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -21,7 +22,6 @@ def run_in(
     """Run a command in a running container, hand on what it prints as it comes; its exit code, None where the
     container ended first."""
     from docker.errors import APIError
-    from docker.utils.socket import frames_iter
 
     with engine_errors(), patience(client):
         try:
@@ -30,13 +30,9 @@ def run_in(
             if error.status_code != 409:
                 raise
             return None
-        stream: Any = client.exec_start(exec_id, socket=True)
-        try:
-            for _, chunk in frames_iter(stream, tty=False):
-                on_output(chunk)
-        finally:
-            getattr(stream, "_sock", stream).close()
-            stream.close()
+        with hijacked(client.exec_start(exec_id, socket=True)) as stream:
+            for piece in stream.output():
+                on_output(piece)
         code = client.exec_inspect(exec_id)["ExitCode"]
         return int(code) if code is not None else None
 

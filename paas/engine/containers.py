@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from paas.engine import limits, shared_network
 from paas.engine import options as docker_options
 from paas.engine.client import engine_errors, limit, patience
+from paas.engine.hijacked import Stream, hijacked
 from paas.engine.networks import Networks
 from paas.engine.shared_network import FixedAddresses
 from paas.errors import EngineFailed, PaasError
@@ -26,7 +26,6 @@ LABEL_PROCESS = "paas.process"
 LABEL_ROOT = "paas.root"
 LABEL_OPERATION = "paas.operation"
 
-READ_BYTES = 65536
 DEFAULT_GRACE_SECONDS = 10  # the engine's own
 
 
@@ -258,14 +257,12 @@ class Containers:
 
     def run_to_end(self, container_id: str, name: str, on_output: Callable[[bytes], None]) -> int:
         """Start a created container, hand on what it prints as it comes, and return its exit code."""
-        from docker.utils.socket import frames_iter
-
         with engine_errors(), patience(self.client):
-            stream: Any = self.client.attach_socket(container_id, {"stdout": 1, "stderr": 1, "stream": 1})
-            with _closing(stream):
+            answer = self.client.attach_socket(container_id, {"stdout": 1, "stderr": 1, "stream": 1})
+            with hijacked(answer) as stream:
                 self.start(container_id, name)
-                for _, chunk in frames_iter(stream, tty=False):
-                    on_output(chunk)
+                for piece in stream.output():
+                    on_output(piece)
             return int(self.client.wait(container_id)["StatusCode"])
 
     def stop(self, container_id: str) -> None:
@@ -295,11 +292,11 @@ class Containers:
         with engine_errors():
             try:
                 exec_id = self.client.exec_create(container_id, list(command))["Id"]
-                stream: Any = self.client.exec_start(exec_id, socket=True)
+                answer = self.client.exec_start(exec_id, socket=True)
             except APIError:  # it does not run; the caller looks why
                 return None
-            with _closing(stream) as connection:
-                if not _ends_within(connection, seconds):
+            with hijacked(answer) as stream:
+                if not _ends_within(stream, seconds):
                     return None
             code = self.client.exec_inspect(exec_id)["ExitCode"]
             return int(code) if code is not None else None
@@ -322,26 +319,16 @@ def _fine_when_over() -> Iterator[None]:
                 raise
 
 
-@contextlib.contextmanager
-def _closing(stream: Any) -> Iterator[socket.socket]:
-    """The socket below what the library gives for a hijacked connection; both are closed after the block."""
-    connection: socket.socket = getattr(stream, "_sock", stream)
-    with contextlib.closing(connection), contextlib.closing(stream):
-        yield connection
-
-
-def _ends_within(stream: socket.socket, seconds: float) -> bool:
+def _ends_within(stream: Stream, seconds: float) -> bool:
     """Read a stream to its end, whatever it says. The library's own reading has no time limit."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        stream.settimeout(left)
+        stream.socket.settimeout(left)
         try:
-            if not stream.recv(READ_BYTES):
+            if not stream.receive():
                 return True
         except TimeoutError:
             break
-        except ConnectionResetError:
-            return True
     return False
 
 
