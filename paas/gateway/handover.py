@@ -117,10 +117,13 @@ def encode(door: str, key_id: bytes, directory: bytes, env: Environment, words: 
 
 
 def send(connection: _socket.socket, request: bytes, descriptors: list[int]) -> None:
-    """Send `request` and with its first bytes the open `descriptors`."""
+    """Send `request` and with its first bytes the open `descriptors`. Where nobody reads any more there is a reply."""
     packed = b"".join([descriptor.to_bytes(4, sys.byteorder) for descriptor in descriptors])
-    sent = connection.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)])
-    connection.sendall(request[sent:])
+    try:
+        sent = connection.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)])
+        connection.sendall(request[sent:])
+    except BrokenPipeError:
+        pass  # Refused unread, or all was sent and the command is over: to send even nothing fails then.
 
 
 def invocation(argv: list[bytes], env: Environment) -> tuple[str, bytes, list[bytes]]:
@@ -171,8 +174,6 @@ def main(argv: list[bytes], env: Environment) -> int:
         _signal.signal(number, lambda number, _frame: _forward(connection, number))
     try:
         send(connection, request, descriptors)
-    except BrokenPipeError:
-        pass  # Refused unread; the reply says why.
     except OSError as error:
         return _complain(f"the command could not be handed over: {error.strerror}")
     return _wait(connection)

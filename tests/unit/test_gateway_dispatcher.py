@@ -284,6 +284,15 @@ def test_commands_outlive_the_dispatcher(settings: Settings, tmp_path: Path, num
     assert (tmp_path / "end").read_text() == "done"
 
 
+def test_a_command_that_is_over_at_once_has_its_answer() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"\x07")
+        theirs.close()
+        handover.send(ours, handover.encode("host", b"", b"/", {}, [b"exit", b"7"]), [0, 1, 2])
+        assert ours.recv(10) == b"\x07"
+
+
 def test_stale_socket_is_replaced(settings: Settings) -> None:
     stop(start(settings), signal.SIGKILL)
     assert settings.socket_path.exists()
