@@ -15,6 +15,7 @@ from paas.router.runtime import CHUNK_BYTES, RouterFailed, RouterNotRunning, Run
 from paas.settings import Settings
 
 RELOAD_SECONDS = 15.0  # until a new worker must answer
+MASTER_SECONDS = 5.0  # until the master is back, which is away for a moment with every reload
 POLL_SECONDS = 0.02
 ABSENT_SECONDS = 0.1  # between two looks whether a router has come
 LOOK_SECONDS = 60  # until it is noticed that a reload has left a worker behind, which waits for those connected to it
@@ -41,12 +42,12 @@ class Workers:
     ) -> list[Answer]:
         """What `do` returned for every worker that is there, `do_old` for those that a reload has left."""
         answers = _try(self.current, do)
-        try:
-            old = old_pids(ask_once(self._master, "show proc"))
-        except RouterNotRunning:
-            old = []
-        for pid in old:
-            answers += _try(partial(Runtime, self._master, pid), do_old or do)
+        for pid in old_pids(self._processes()):
+            connect = partial(Runtime, self._master, pid)
+            found = _try(connect, do_old or do)
+            if not found and pid in old_pids(self._processes()):  # The master went away in between.
+                found = _try(connect, do_old or do)
+            answers += found
         return answers
 
     def follow(self, command: str) -> Iterator[str]:
@@ -104,15 +105,34 @@ class Workers:
         if complaint is not None:
             raise RouterFailed(command="reload", reason=complaint)
         before = self._pid()
-        try:
-            ask_once(self._master, "reload")
-        except RouterNotRunning as error:
-            reason = f"its master does not answer ({error.fields['reason']}). Restart the router's service"
-            raise RouterFailed(command="reload", reason=reason) from error
         deadline = time.monotonic() + RELOAD_SECONDS
+        self._bring_in(deadline)
         while self._pid(wanted) in (0, before):
             if time.monotonic() > deadline:
                 raise RouterFailed(command="reload", reason=f"no new worker within {RELOAD_SECONDS:g} s")
+            time.sleep(POLL_SECONDS)
+
+    def _bring_in(self, deadline: float) -> None:
+        """Have the master bring in a new worker. What it is told while it comes back from the last time is lost: its
+        count tells."""
+        before = now = _master(self._processes())
+        while before and now == before and time.monotonic() < deadline:
+            with contextlib.suppress(RouterNotRunning):
+                ask_once(self._master, "reload")
+            now = _master(self._processes())
+        if not now:
+            raise RouterFailed(command="reload", reason="its master does not answer. Restart the router's service")
+
+    def _processes(self) -> str:
+        """What the master says of its processes. As long as a worker takes connections it is waited for, as it is away
+        after each start; nothing where it does not come back."""
+        deadline = time.monotonic() + MASTER_SECONDS
+        while True:
+            with contextlib.suppress(RouterNotRunning):
+                if processes := ask_once(self._master, "show proc"):
+                    return processes
+            if time.monotonic() > deadline or not self._pid():
+                return ""
             time.sleep(POLL_SECONDS)
 
     def _pid(self, wanted: Identity | None = None) -> int:
@@ -129,6 +149,12 @@ def old_pids(processes: str) -> list[int]:
     _, _, rest = processes.partition(OLD_WORKERS)
     lines = rest.partition("\n#")[0].splitlines()
     return [int(line.split()[0]) for line in lines if line.strip()]
+
+
+def _master(processes: str) -> list[str]:
+    """How often the master has reloaded, and tried to, in its `show proc`."""
+    rows = [line.split() for line in processes.splitlines()]
+    return next((row[2:5] for row in rows if row[1:2] == ["master"]), [])
 
 
 def _try(connect: Callable[[], Runtime], do: Callable[[Runtime], Answer]) -> list[Answer]:

@@ -22,8 +22,9 @@ from test_router_support import (
 )
 
 from paas.router import Route, RouterFailed, Routes, Server
+from paas.router.configuration import MASTER_SOCKET
 from paas.router.difference import read_servers
-from paas.router.runtime import Runtime
+from paas.router.runtime import RouterNotRunning, Runtime, ask_once
 
 SWITCHES = 20  # under load
 REQUESTS_BETWEEN_SWITCHES = 100
@@ -160,6 +161,25 @@ def test_running_out_of_slots_reloads_and_closes_nobodys_connection(proxy: Proxy
     stream.close()
     with Runtime(proxy.settings.run_dir / "haproxy.sock") as runtime:
         assert not [key for key in read_servers(runtime.ask("show servers state")) if key[1] == "old"]
+
+
+def tell_master(proxy: Proxy, command: str) -> str:
+    with contextlib.suppress(RouterNotRunning):
+        return ask_once(proxy.settings.run_dir / MASTER_SOCKET, command)
+    return ""
+
+
+def test_a_connection_counts_while_the_master_is_away_to_reload(proxy: Proxy, upstream: Start) -> None:
+    proxy.apply(route(1, "a.localhost", upstream("old")))
+    stream = Stream(proxy, "a.localhost")
+    assert stream.echoes(b"before")
+    for _ in range(3):
+        wait_until(lambda: tell_master(proxy, "show proc"))
+        tell_master(proxy, "reload")
+        # Until the new worker answers and a while longer: its master comes back last.
+        assert not any(proxy.router.drained(1, "old") for _ in range(20))
+    assert stream.echoes(b"after")
+    stream.close()
 
 
 def test_reloads_on_request_under_load_lose_nothing(proxy: Proxy, upstream: Start) -> None:

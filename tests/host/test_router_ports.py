@@ -10,18 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 from support.drains import draining, finish_drains
+from support.server import free_port
 from test_router_support import Proxy, Start, proxies, request, upstreams, wait_until
 
 from paas.router import Port, Route, Server
 
 proxy = pytest.fixture(proxies, name="proxy")
 upstream = pytest.fixture(upstreams, name="upstream")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def get(port: int, host: str) -> tuple[int, str]:

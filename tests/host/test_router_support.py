@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from support.server import free_port
+
 from paas.router import Change, HAProxy, Route, Routes, Server
 from paas.router.difference import Observed, observe
 from paas.router.runtime import Runtime
@@ -76,9 +78,7 @@ class Proxy:
     """A private HAProxy: its settings, its router, its process."""
 
     def __init__(self, root: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe, socket.create_server(("127.0.0.1", 0)) as second:
-            self.port: int = probe.getsockname()[1]
-            self.tls_port: int = second.getsockname()[1]
+        self.port, self.tls_port = free_port(), free_port()
         self.settings = Settings.from_environment(
             {
                 "PAAS_ROOT": str(root),

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import http.client
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ READY_SECONDS = 30
 STOP_SECONDS = 20
 HTTP_SECONDS = 20
 KEPT_LOG_LINES = 80
+PORTS = range(10_000, 32_000)  # below those that the kernel gives to connections
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +68,11 @@ def run(
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A loopback port nobody listens on just now, and that no connection of a test beside this one gets."""
+    while True:
+        port = secrets.choice(PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Paas:
