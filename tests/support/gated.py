@@ -25,10 +25,15 @@ def build(tag: str = TAG, *options: str) -> str:
 def let_go(paas: Paas, engine: docker.DockerClient, app: str) -> bool:
     """Let those of the app's containers that wait get ready; whether there were any."""
     labels = {"label": [f"paas.root={paas.root}", f"paas.app={app}"], "status": "running"}
-    waiting = [item for item in engine.api.containers(filters=labels) if "/go" in item["Command"]]
-    for item in waiting:
-        try:
-            engine.api.exec_start(engine.api.exec_create(item["Id"], ["touch", "/go"])["Id"])
-        except docker.errors.APIError:
-            return False
-    return bool(waiting)
+    gated = [item for item in engine.api.containers(filters=labels) if "/go" in item["Command"]]
+    return any(tuple(_open(engine.api, item["Id"]) for item in gated))
+
+
+def _open(engine: docker.APIClient, container_id: str) -> bool:
+    """Whether it waited: one of an earlier deploy may still be about to end, and waits no more."""
+    try:
+        gate = engine.exec_create(container_id, ["mkdir", "/go"])["Id"]
+        engine.exec_start(gate)
+        return bool(engine.exec_inspect(gate)["ExitCode"] == 0)
+    except docker.errors.APIError:
+        return False

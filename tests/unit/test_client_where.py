@@ -149,7 +149,11 @@ def test_blocks_begin_where_the_host_has_come_to() -> None:
         assert all(len(block) == 1024 * 1024 for block in found[:-1])
 
 
-def test_a_command_is_another_machines_when_that_is_said_or_there_is_no_paas_here(tmp_path: object) -> None:
+def test_a_command_is_another_machines_when_that_is_said_or_there_is_no_paas_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What this machine itself has installed doesn't count.
+    monkeypatch.setattr("paas.settings.ROOT_INSTALL", tmp_path / "none")
     here = {"PAAS_ROOT": str(tmp_path)}
     assert is_elsewhere(["-H", "host", "apps:list"], here)
     assert is_elsewhere(["apps:list"], here | {"PAAS_HOST": "host"})
