@@ -257,11 +257,12 @@ class HAProxy:
         directory = self._settings.router_dir
         self._settings.run_dir.mkdir(parents=True, exist_ok=True)
         changed = [replace(directory / name, page(name)) for name in PAGES]
-        text = render(self._settings, routes, stock_for(routes), self._machine)
-        changed.append(replace(directory / CONFIG_FILE, text))
         changed.append(replace(directory / MAP_FILE, render_map(routes)))
         changed.append(replace(directory / VERIFIED_FILE, ""))
         changed.append(self._write_certificates(routes))
+        # Last: whenever HAProxy starts with it, all that it names is there.
+        text = render(self._settings, routes, stock_for(routes), self._machine)
+        changed.append(replace(directory / CONFIG_FILE, text))
         return any(changed)
 
     def _write_certificates(self, routes: Routes) -> bool:
