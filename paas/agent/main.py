@@ -8,6 +8,7 @@ brings the router in step.
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
 import socket
 import sys
@@ -30,7 +31,7 @@ from paas.deploy.containers.network import note_states
 from paas.deploy.containers.run_containers import LABEL_RUN
 from paas.deploy.retire import prune_releases, retire
 from paas.deploy.session import Session
-from paas.deploy.upkeep.agent_mail import CERTIFICATES, CLEAN, ENDED
+from paas.deploy.upkeep.agent_mail import CERTIFICATES, CLEAN, ENDED, KEEP, MESSAGE_BYTES, REMOVE
 from paas.deploy.upkeep.housekeeping import packing_is_due
 from paas.engine.client import connect
 from paas.engine.containers import LABEL_ROOT
@@ -48,7 +49,6 @@ RECONCILE = "reconcile"
 REROUTE = "reroute"
 SWEEP = "sweep"
 STARTED = "start"
-MESSAGE_BYTES = 128
 
 Message = tuple[str, str]
 
@@ -101,6 +101,13 @@ def run(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None
                     note(session, subject)
                     if kind == ENDED:
                         revivals.ended(session, subject)
+                elif kind == KEEP:
+                    container, _, policy = subject.partition(" ")
+                    session.containers.set_restart_policy(container, json.loads(policy))
+                    # Of an end since its checks was heard before it was known that it serves.
+                    revivals.ended(session, container)
+                elif kind == REMOVE:
+                    session.containers.remove(subject)
                 elif kind == SWEEP:
                     sweeper.look_now()
                 elif kind == CLEAN:

@@ -3,12 +3,14 @@ it could be removed."""
 
 from __future__ import annotations
 
+import contextlib
+
 from paas import interrupts
 from paas.deploy.containers.run_containers import LABEL_OWNER, LABEL_RUN, is_orphan
 from paas.deploy.session import Session
-from paas.deploy.upkeep.agent_mail import CLEAN, tell_agent
+from paas.deploy.upkeep.agent_mail import CLEAN, REMOVE, tell_agent
 from paas.engine.containers import LABEL_OPERATION, LABEL_ROOT
-from paas.errors import EngineUnavailable
+from paas.errors import EngineUnavailable, PaasError
 from paas.store.locks import app_lock
 
 
@@ -20,6 +22,14 @@ def remove_own(session: Session, container: str) -> None:
             session.containers.remove(container)
         except EngineUnavailable:
             tell_agent(session.settings, CLEAN)
+
+
+def have_removed(session: Session, container: str) -> None:
+    """Remove a container that is marked as this process's own, without waiting for it where an agent runs."""
+    if not tell_agent(session.settings, f"{REMOVE} {container}"):
+        # Where that fails, the mark tells whoever cleans up.
+        with contextlib.suppress(PaasError):
+            session.containers.remove(container)
 
 
 def clean(session: Session) -> None:

@@ -6,6 +6,7 @@ A failure before the commit removes what was started and leaves everything as it
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from paas.deploy.routing.ports import container_port, ensure_port, udp_options
 from paas.deploy.routing.routes import LOOPBACK
 from paas.deploy.session import Session
 from paas.deploy.switch import switch
-from paas.deploy.upkeep.agent_mail import ENDED, RETIRE, tell_agent
+from paas.deploy.upkeep.agent_mail import KEEP, RETIRE, tell_agent
 from paas.engine import client as engine
 from paas.engine import options as docker_options
 from paas.engine import patient
@@ -268,6 +269,18 @@ class Rollout:
         up = {state.id for state in self.session.containers.states(labels) if state.up}
         return [process for process in processes if process.container_id not in up]
 
+    def _keep(self, process: Process) -> None:
+        """Have the engine start a process again when it ends; one that has ended since its checks passed is started."""
+        session, container = self.session, process.container_id
+        policy = self._policies[process.process_type]
+        # If it is not heard, the agent brings back what ends all the same.
+        if tell_agent(session.settings, f"{KEEP} {container} {json.dumps(policy)}"):
+            return
+        with contextlib.suppress(PaasError):
+            session.containers.set_restart_policy(container, policy)
+            if not session.containers.state(container).running:
+                session.containers.start(container, process.name)
+
     def _check_still_up(self, started: list[Process]) -> None:
         """Some wait longer for their checks than others: what ended meanwhile must not get requests."""
         if len(started) < 2:
@@ -314,19 +327,10 @@ class Rollout:
                     session.containers.remove(container)
 
     def _after(self, started: list[Process]) -> None:
-        """New processes are kept alive from now on. Old ones are stopped by the agent; without one, here and now."""
+        """From now on the agent keeps new processes alive and stops old ones; without one it is done here and now."""
         session = self.session
         for process in started:
-            # If we are killed before it, the agent brings back what ends.
-            with contextlib.suppress(PaasError):
-                session.containers.set_restart_policy(
-                    process.container_id, self._policies[process.process_type]
-                )
-        with contextlib.suppress(PaasError):
-            for process in self._ended(started):
-                # The agent heard of its end before it knew that it serves.
-                if not tell_agent(session.settings, f"{ENDED} {process.container_id}"):
-                    session.containers.start(process.container_id, process.name)
+            self._keep(process)
         try:
             attach_deployed(session, self.app, started)
         except PaasError as error:

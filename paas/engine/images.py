@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from paas.console import Console
@@ -180,27 +179,23 @@ class Images:
         image_id: str,
         paths: Iterable[str],
         labels: dict[str, str] | None = None,
-        later: contextlib.ExitStack | None = None,
+        leave: Callable[[str], object] | None = None,
     ) -> dict[str, bytes]:
         """Small files of an image, read from a container with `labels` that is created but never run. Missing ones are left
         out, links and folders too. Raises FileTooBig.
 
-        The container is removed at once, or `later`; where that fails then, whoever knows the labels has to do it."""
+        The container is removed, or left to `leave`, which gets its id."""
         import io
         import tarfile
 
         from docker.errors import NotFound
 
         found: dict[str, bytes] = {}
-        with contextlib.ExitStack() as at_once:
+        with contextlib.ExitStack() as after:
             with engine_errors():
                 # An image with neither CMD nor ENTRYPOINT can't be created without a command.
                 container = self.client.create_container(image_id, command=["-"], labels=labels)["Id"]
-            remove = partial(Containers(self.client).remove, container)
-            if later is not None:
-                later.callback(_if_possible, remove)
-            else:
-                at_once.callback(remove)
+            after.callback(leave or Containers(self.client).remove, container)
             with engine_errors():
                 for path in paths:
                     try:
@@ -217,11 +212,6 @@ class Images:
                             file = tar.extractfile(tar.next() or "")
                             found[path] = file.read() if file else b""
         return found
-
-
-def _if_possible(do: Callable[[], None]) -> None:
-    with contextlib.suppress(PaasError):
-        do()
 
 
 def _counted(chunks: Iterable[bytes], report: Callable[[int], None]) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ CHOSEN = {
     "ps:restart": [("web.2 started", ITSELF), ("router switched", ITSELF), ("transaction committed", ITSELF)],
     "releases:rollback": [("web.1 started", ITSELF), ("old worker stopped", ITSELF), ("router switched", ITSELF)],
     # Last: it sets an image, which counts from then on.
-    "deploy": [("release phase running", ITSELF), ("health passed", ITSELF), ("restart policies set", ITSELF)],
+    "deploy": [("release phase running", ITSELF), ("health passed", ITSELF), ("agent told", ITSELF)],
 }
 EVERY = {str(case): case for way in WAYS for case in kill_points.cases(way)}
 CASES = [EVERY[f"{way} | {point} | {victims}"] for way, chosen in CHOSEN.items() for point, victims in chosen]

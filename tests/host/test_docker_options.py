@@ -40,6 +40,12 @@ def serving(paas: Paas, engine: docker.DockerClient, app: str, kind: str = "web"
     return found
 
 
+def restarts(paas: Paas, engine: docker.DockerClient, app: str, policy: str, tries: int = 0, kind: str = "web") -> None:
+    """Wait until the engine restarts a process so: the agent tells it, right after the deploy."""
+    expected = {"Name": policy, "MaximumRetryCount": tries}
+    until(lambda: serving(paas, engine, app, kind)["HostConfig"]["RestartPolicy"] == expected)
+
+
 def picked(host: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
     return {key: host.get(key) for key in expected}
 
@@ -86,7 +92,6 @@ def test_a_deploy_with_many_options(
         "Sysctls": {"net.core.somaxconn": "777"},
         "LogConfig": {"Type": "json-file", "Config": {"max-file": "2", "max-size": "3m", "tag": "mine"}},
         "SecurityOpt": ["no-new-privileges"],
-        "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0},
         "Init": False,
         "Memory": 200 * MEGABYTE,
         "NanoCpus": 500_000_000,
@@ -94,6 +99,7 @@ def test_a_deploy_with_many_options(
         "ReadonlyRootfs": False,
     }
     assert picked(web["HostConfig"], expected) == expected
+    restarts(host.paas, engine, app, "unless-stopped")
     config = web["Config"]
     assert (config["Hostname"], config["StopSignal"], config["StopTimeout"]) == ("box", "SIGINT", 1)
     assert config["Labels"]["com.example.team"] == "web" and config["Labels"]["paas.app"] == app
@@ -121,7 +127,7 @@ def test_a_deploy_with_many_options(
     host.ssh("ps:restart", app).ok()
     after = serving(host.paas, engine, app)
     assert after["HostConfig"]["Binds"] is None and after["HostConfig"]["Memory"] == 200 * MEGABYTE
-    assert after["HostConfig"]["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 10}
+    restarts(host.paas, engine, app, "on-failure", 10)
 
 
 def test_the_memory_limit_is_the_same_by_both_ways_and_what_the_engine_refuses_changes_nothing(
@@ -152,8 +158,9 @@ def test_a_process_of_an_app_that_is_not_to_be_restarted_stays_ended(
     host.ssh("git:from-image", app, image).ok()
     once = serving(host.paas, engine, app, "once")
     worker = serving(host.paas, engine, app, "worker")
-    assert once["HostConfig"]["RestartPolicy"]["Name"] == "no"
-    assert worker["HostConfig"]["RestartPolicy"]["Name"] == "on-failure"
+    # Told after the other one's.
+    restarts(host.paas, engine, app, "on-failure", 10, "worker")
+    restarts(host.paas, engine, app, "no", kind="once")
 
     def ended() -> bool:
         return not engine.api.inspect_container(once["Id"])["State"]["Running"]

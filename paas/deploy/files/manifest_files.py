@@ -10,6 +10,7 @@ from paas.deploy.containers.process import start_command
 from paas.deploy.containers.run_containers import owner_label
 from paas.deploy.files import manifest as manifests
 from paas.deploy.files.manifest import Paths
+from paas.deploy.orphans import have_removed
 from paas.deploy.session import Session
 from paas.deploy.sources.layout import layout_of
 from paas.engine.containers import LABEL_ROOT
@@ -63,7 +64,11 @@ def _image_files(
     except (OSError, ValueError, KeyError, TypeError):
         pass
     labels = {LABEL_ROOT: str(session.settings.root)} | owner_label()
-    found = session.images.read_files(image.id, paths, labels, later)
+
+    def leave(container: str) -> None:
+        later.callback(have_removed, session, container)
+
+    found = session.images.read_files(image.id, paths, labels, leave)
     memory.parent.mkdir(exist_ok=True, mode=0o700)
     text = {path: data.decode("latin-1") for path, data in found.items()}
     memory.write_text(json.dumps({"paths": paths, "found": text}))

@@ -1,4 +1,4 @@
-"""Waking the agent: one word on its socket."""
+"""Waking the agent: a line on its socket."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ RETIRE = "retire"
 CERTIFICATES = "certificates"
 CLEAN = "clean"
 ENDED = "die"  # followed by a container's id
+KEEP = "keep"  # followed by the id of a container that serves, and its restart policy as JSON
+REMOVE = "remove"  # followed by a container's id
+MESSAGE_BYTES = 256
 
 
 def tell_agent(settings: Settings, message: str) -> bool:
-    """Say that there is something to retire, that domains may lack a certificate, or that a container ended. Returns whether an agent runs."""
+    """Say what there is to do, in one of the words above. Returns whether an agent runs."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as messenger:
         try:
             messenger.sendto(message.encode(), str(settings.run_dir / "agent.sock"))
