@@ -3,6 +3,7 @@ what its sender chose, hangs, or leaves anything. faults.fuzz sends many more of
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,8 @@ def test_the_memory_of_the_server_is_bounded(target: Target) -> None:
     assert target.paas.process
     pages = 0
     for pid in descendants(target.paas.process.pid):
-        with Path(f"/proc/{pid}/statm").open() as statm:
-            pages = max(pages, int(statm.read().split()[1]))
+        # It may have ended meanwhile.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            pages = max(pages, int(Path(f"/proc/{pid}/statm").read_text().split()[1]))
+    assert pages
     assert pages * os.sysconf("SC_PAGE_SIZE") // 1024 < ENOUGH_MEMORY_KB

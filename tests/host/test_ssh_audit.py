@@ -135,7 +135,8 @@ def test_ten_keys_a_connection(paas: Paas, tmp_path: Path) -> None:
     wrong = paramiko.Ed25519Key(filename=str(tmp_path / "key"))
     with transport(paas, "mlkem768x25519-sha256") as client:
         tried = 0
-        with pytest.raises(paramiko.SSHException):
+        # The second where it is hung up on while it still writes.
+        with pytest.raises((paramiko.SSHException, EOFError)):
             while tried < 20:
                 try:
                     tried += 1

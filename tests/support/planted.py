@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import docker
 
+from support.clients import until
 from support.server import Paas
 
 
@@ -122,7 +123,10 @@ def images_of(engine: docker.DockerClient, paas: Paas) -> set[str]:
 
 def described(engine: docker.DockerClient, paas: Paas) -> str:
     """All that the engine tells about what paas made: containers, their images, how those were built."""
-    containers = engine.api.containers(all=True, filters={"label": f"paas.root={paas.root}"})
+    mine = {"label": f"paas.root={paas.root}"}
+    # What an image was read from is about to go.
+    until(lambda: all(item["State"] != "created" for item in engine.api.containers(all=True, filters=mine)))
+    containers = engine.api.containers(all=True, filters=mine)
     assert containers
     found: list[object] = [engine.api.inspect_container(item["Id"]) for item in containers]
     for item in images_of(engine, paas):

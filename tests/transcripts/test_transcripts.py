@@ -50,6 +50,23 @@ def test_wildcards(expected: list[str], actual: list[str], same: bool) -> None:
     assert matches(expected, actual) is same
 
 
+@pytest.mark.parametrize(
+    ("expected", "out", "err", "same"),
+    [
+        (["a", "warning", "b"], ["a", "b"], ["warning"], True),
+        (["warning", "a", "b"], ["a", "b"], ["warning"], True),
+        (["b", "warning", "a"], ["a", "b"], ["warning"], False),
+        (["a", "b"], ["a", "b"], ["warning"], False),
+        (["a", "...", "c"], ["a", "c"], ["warning", "another"], True),
+        (["a", "...", "c"], ["a", "c", "d"], ["warning"], False),
+        (["...", "second", "..."], ["a"], ["first", "second"], True),
+        (["second", "first"], [], ["first", "second"], False),
+    ],
+)
+def test_each_stream_keeps_its_order(expected: list[str], out: list[str], err: list[str], same: bool) -> None:
+    assert matches(expected, out, err) is same
+
+
 def test_lines_of_progress_are_no_part_of_a_session() -> None:
     slow = ["-----> Deploying", "       Waiting for health checks: 0 of 2 passed after 5 s", "       GREETING: hello"]
     assert without_progress(slow) == [slow[0], slow[2]]
