@@ -27,8 +27,11 @@ APTIBLE_YML = ".aptible.yml"
 ANY_SHELL = ("/bin/sh", "-c", 'if command -v bash >/dev/null 2>&1; then exec bash -c "$0"; fi; exec sh -c "$0"')
 # A shell without pipefail would end at being asked for it.
 SCRIPT = "set -e\n(set -o pipefail) 2>/dev/null && set -o pipefail\n{command}\n"
-# Waits for its standard input, which nobody ever writes to.
+# Exit codes of a shell, and of the engine, that find no program.
 NOT_FOUND = 127
+CAN_NOT_RUN = 126
+END_SECONDS = 1  # until a container without a shell has ended
+# Waits for its standard input, which nobody ever writes to.
 IDLE = (("/bin/sh", "-c"), ("read -r nothing",))
 
 
@@ -160,7 +163,8 @@ def _run_and_keep(
         code = run_in(session.api, container, command, environment, lines.feed)
         lines.end()
         state = containers.state(container)
-        if code is None and state.exit_code == NOT_FOUND:
+        # Without a shell the container that is to do nothing ends, a moment before or after the command can't be run.
+        if code in (None, CAN_NOT_RUN) and containers.wait(container, END_SECONDS) == NOT_FOUND:
             raise PhaseFailed(phase=item.phase, command=item.command, reason="the image has no /bin/sh")
         _judge(item, code, state.oom_killed)
         labels = {key: value if key in (LABEL_APP, LABEL_ROOT) else "" for key, value in spec.labels.items()}
