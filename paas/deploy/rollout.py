@@ -269,18 +269,6 @@ class Rollout:
         up = {state.id for state in self.session.containers.states(labels) if state.up}
         return [process for process in processes if process.container_id not in up]
 
-    def _keep(self, process: Process) -> None:
-        """Have the engine start a process again when it ends; one that has ended since its checks passed is started."""
-        session, container = self.session, process.container_id
-        policy = self._policies[process.process_type]
-        # If it is not heard, the agent brings back what ends all the same.
-        if tell_agent(session.settings, f"{KEEP} {container} {json.dumps(policy)}"):
-            return
-        with contextlib.suppress(PaasError):
-            session.containers.set_restart_policy(container, policy)
-            if not session.containers.state(container).running:
-                session.containers.start(container, process.name)
-
     def _check_still_up(self, started: list[Process]) -> None:
         """Some wait longer for their checks than others: what ended meanwhile must not get requests."""
         if len(started) < 2:
@@ -344,6 +332,18 @@ class Rollout:
                 prune_releases(session, app)
         except PaasError as error:
             session.console.warn(f"The old processes are not stopped yet ({error}); the next command does it")
+
+    def _keep(self, process: Process) -> None:
+        """Have the engine start a process again when it ends; one that has ended since its checks passed is started."""
+        session, container = self.session, process.container_id
+        policy = self._policies[process.process_type]
+        # If it is not heard, the agent brings back what ends all the same.
+        if tell_agent(session.settings, f"{KEEP} {container} {json.dumps(policy)}"):
+            return
+        with contextlib.suppress(PaasError):
+            session.containers.set_restart_policy(container, policy)
+            if not session.containers.state(container).running:
+                session.containers.start(container, process.name)
 
 
 class _NotStarted(Exception):

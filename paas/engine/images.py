@@ -191,11 +191,10 @@ class Images:
         from docker.errors import NotFound
 
         found: dict[str, bytes] = {}
-        with contextlib.ExitStack() as after:
-            with engine_errors():
-                # An image with neither CMD nor ENTRYPOINT can't be created without a command.
-                container = self.client.create_container(image_id, command=["-"], labels=labels)["Id"]
-            after.callback(leave or Containers(self.client).remove, container)
+        with engine_errors():
+            # An image with neither CMD nor ENTRYPOINT can't be created without a command.
+            container = self.client.create_container(image_id, command=["-"], labels=labels)["Id"]
+        try:
             with engine_errors():
                 for path in paths:
                     try:
@@ -211,6 +210,8 @@ class Images:
                         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
                             file = tar.extractfile(tar.next() or "")
                             found[path] = file.read() if file else b""
+        finally:
+            (leave or Containers(self.client).remove)(container)
         return found
 
 

@@ -26,7 +26,8 @@ def let_go(paas: Paas, engine: docker.DockerClient, app: str) -> bool:
     """Let those of the app's containers that wait get ready; whether there were any."""
     labels = {"label": [f"paas.root={paas.root}", f"paas.app={app}"], "status": "running"}
     gated = [item for item in engine.api.containers(filters=labels) if "/go" in item["Command"]]
-    return any(tuple(_open(engine.api, item["Id"]) for item in gated))
+    opened = [_open(engine.api, item["Id"]) for item in gated]
+    return any(opened)
 
 
 def _open(engine: docker.APIClient, container_id: str) -> bool:

@@ -201,7 +201,9 @@ def _read(process: subprocess.Popen[bytes]) -> Output:
             parts[stream] = []
         deadline = time.monotonic() + STEP_SECONDS
         while selector.get_map():
-            assert time.monotonic() < deadline, f"it does not end:\n{shown.decode(errors='replace')}"
+            if time.monotonic() > deadline:
+                process.kill()
+                raise AssertionError(f"it does not end:\n{shown.decode(errors='replace')}")
             for key, _ in selector.select(1):
                 data = os.read(key.fd, CHUNK_BYTES)
                 parts[key.fileobj].append(data)
